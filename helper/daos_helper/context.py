@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What every method is given beside its request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from daos_helper.accounts import Identity
+from daos_helper.policy import Policy, PolicyFile
+from daos_helper.rundir import RunDirectory
+
+
+class Context(Struct, frozen=True):
+    """The surroundings of one request.
+
+    :param account: the server's account, which owns what is made; never a field of a request.
+    :param log: sends a line to the caller's log.
+    """
+
+    account: Identity
+    policy: Policy
+    file: PolicyFile
+    run: RunDirectory
+    log: Callable[[str], None]

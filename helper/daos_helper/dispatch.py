@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The dispatcher: from a request to its answer.
+
+Each request is a generator of steps.  The dispatcher authorises it, locks what it works on, forks a worker for each step,
+watches the clock, and answers exactly once, whatever the worker does: crash, hang, flood, or leave without a word.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from daos_helper import worker
+from daos_helper.accounts import Identity
+from daos_helper.context import Context
+from daos_helper.methods.table import TABLE, Method
+from daos_helper.monitor import Monitor
+from daos_helper.policy import PolicyFile
+from daos_helper.rundir import Lock, RunDirectory, kernel_function
+from daos_helper.steps import OUTPUT_KEPT, Step, Work
+from daos_helper.worker import Worker
+from daos_pbin import codes, envelope
+from daos_pbin.envelope import RequestEnvelope
+from daos_pbin.faults import Fault
+from daos_pbin.frames import ANSWER_LIMIT, FrameError, FrameReader
+from daos_pbin.messages import Result
+
+MAX_REQUESTS: Final = 64
+"""Requests of one session that may be open at once; one more is refused with fault 2015."""
+LOG_BUDGET: Final = 64 * 1024
+"""Bytes of a worker's output that are passed on per request; the rest is counted and dropped."""
+ANSWER_BUDGET: Final = 2 * ANSWER_LIMIT
+"""Bytes that one worker may send on its private pipe."""
+UNDO_S: Final = 30.0
+"""Seconds that a request may go on after its deadline, to undo what it half did."""
+STUCK_S: Final = 3.0
+"""Seconds after which a worker that does not die of SIGKILL is left behind as stuck in the kernel."""
+
+
+class Running:
+    """A step that a worker is doing.
+
+    :ivar doomed: why it was killed; None if it was not.
+    :ivar give_up: when to stop waiting for a killed worker.
+    """
+
+    def __init__(self, step: Step, process: Worker) -> None:
+        self.step = step
+        self.process = process
+        self.reader = FrameReader(ANSWER_LIMIT)
+        self.received = 0
+        self.last: object = None
+        self.fault: Fault | None = None
+        self.output = ""
+        self.doomed: Fault | None = None
+        self.give_up: float | None = None
+
+
+class Task:
+    """A request on its way."""
+
+    def __init__(self, message: RequestEnvelope, method: Method | None, subject: str) -> None:
+        self.id = message.id
+        self.name = message.method
+        self.method = method
+        self.subject = subject
+        self.started = time.monotonic()
+        self.deadline = self.started + message.deadline_s
+        self.seconds = message.deadline_s
+        self.over = False
+        self.work: Work[Result] | None = None
+        self.running: Running | None = None
+        self.locks: list[Lock] = []
+        self.resources: tuple[str, ...] = ()
+        self.log_left = LOG_BUDGET
+
+
+class Dispatcher:
+    """All open requests of a session."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        paths = monitor.paths
+        self._monitor = monitor
+        self._account = Identity.owner_of(paths.account)
+        self._worker_account = Identity.owner_of(paths.worker)
+        self._policy = PolicyFile(paths.policy)
+        self._run: RunDirectory | None = None
+        self._tasks: dict[int, Task] = {}
+        self._queue: list[tuple[Task, Work[Result]]] = []
+        self._left_behind: list[Worker] = []
+
+    # Requests
+
+    def take(self, message: RequestEnvelope) -> None:
+        """Begin a request, or answer it with the fault that stands against it."""
+        if message.id in self._tasks:
+            raise FrameError(f"request {message.id} is open already")
+        method = TABLE.get(message.method)
+        task = Task(message, method, "")
+        self._audit(task, "start")
+        self._tasks[task.id] = task
+        try:
+            work = self._admit(task, method, message)
+        except (Fault, OSError) as error:
+            self._answer(task, fault=_as_fault(error, message.method))
+            return
+        except Exception as error:
+            self._answer(task, fault=Fault(codes.HELPER_INTERNAL, what=type(error).__name__))
+            return
+        self._queue.append((task, work))
+        self._start_ready()
+
+    def _admit(self, task: Task, method: Method | None, message: RequestEnvelope) -> Work[Result]:
+        if len(self._tasks) > MAX_REQUESTS:
+            raise Fault(codes.HELPER_TOO_MANY_REQUESTS, limit=MAX_REQUESTS)
+        if method is None:
+            raise Fault(codes.HELPER_METHOD_UNKNOWN, object=message.method, method=message.method)
+        try:
+            request = msgspec.convert(message.payload, method.request)
+        except (msgspec.ValidationError, ValueError, RecursionError) as error:
+            raise Fault(codes.HELPER_MESSAGE_INVALID, object=message.method, method=message.method, reason=str(error)) from error
+        task.subject = method.subject(request)
+        if method.changes and not self._monitor.audit.writable:
+            raise Fault(codes.HELPER_AUDIT_UNAVAILABLE, sinks=self._monitor.audit.tried)
+        policy = self._policy.current()
+        self._policy.check_method(policy, message.method)
+        context = Context(self._account, policy, self._policy, self._run_directory(), lambda text: self._log(task, text))
+        method.authorise(request, context)
+        task.resources = method.resources(request)
+        return method.work(request, context)
+
+    def _run_directory(self) -> RunDirectory:
+        if self._run is None:
+            self._run = RunDirectory(self._monitor.paths.run)
+        return self._run
+
+    def _start_ready(self) -> None:
+        """Start every queued request whose resources no other request of this session holds."""
+        held = {resource for task in self._tasks.values() for resource in (lock.resource for lock in task.locks)}
+        waiting: list[tuple[Task, Work[Result]]] = []
+        ready: list[tuple[Task, Work[Result]]] = []
+        for task, work in self._queue:
+            if held.isdisjoint(task.resources):
+                ready.append((task, work))
+            else:
+                waiting.append((task, work))
+            held.update(task.resources)
+        self._queue = waiting
+        for task, work in ready:
+            self._begin(task, work)
+
+    def _begin(self, task: Task, work: Work[Result]) -> None:
+        try:
+            for resource in sorted(set(task.resources)):
+                task.locks.append(self._run_directory().lock(resource))
+        except (Fault, OSError) as error:
+            self._answer(task, fault=_as_fault(error, task.subject))
+            return
+        task.work = work
+        self._advance(task, value=None)
+
+    def cancel(self, request: int) -> None:
+        """End a request early; one that has been answered is no matter."""
+        task = self._tasks.get(request)
+        if task is not None:
+            self._end_early(task, lambda step: Fault(codes.HELPER_CANCELLED, object=task.subject, step=step))
+
+    def _end_early(self, task: Task, reason: Callable[[str], Fault]) -> None:
+        if task.running is not None:
+            if task.running.doomed is None:
+                task.running.doomed = reason(task.running.step.row.step)
+                task.running.give_up = time.monotonic() + STUCK_S
+                task.running.process.kill()
+            return
+        self._queue = [(queued, work) for queued, work in self._queue if queued is not task]
+        self._answer(task, fault=reason("waiting for its turn"))
+
+    # Steps
+
+    def _advance(self, task: Task, *, value: object = None, fault: Fault | None = None) -> None:
+        """Let the method go on with a step's outcome, up to its next step or its end."""
+        if task.work is None:
+            raise RuntimeError("a request without work has no steps")
+        try:
+            step = task.work.throw(fault) if fault is not None else task.work.send(value)
+            self._start(task, step)
+        except StopIteration as stop:
+            self._answer(task, result=stop.value)
+        except (Fault, OSError) as error:
+            task.work.close()
+            self._answer(task, fault=_as_fault(error, task.subject))
+        except Exception as error:
+            task.work.close()
+            self._answer(task, fault=Fault(codes.HELPER_INTERNAL, object=task.subject, what=type(error).__name__))
+
+    def _start(self, task: Task, step: Step) -> None:
+        process = worker.start(step, self._worker_account, tuple(lock.descriptor for lock in task.locks))
+        for lock in task.locks:
+            lock.note(pid=process.pid, request=task.id, step=step.row.step)
+        task.running = Running(step, process)
+        self._monitor.watch(process.answers, lambda: self._read_answers(task))
+        self._monitor.watch(process.output, lambda: self._read_output(task))
+        self._monitor.watch(process.pidfd, lambda: self._ended(task))
+
+    def _read_answers(self, task: Task) -> None:
+        running = task.running
+        if running is None:
+            return
+        data = worker.drain(running.process.answers, 64 * 1024)
+        if not data:
+            self._monitor.unwatch(running.process.answers)
+            return
+        running.received += len(data)
+        try:
+            if running.received > ANSWER_BUDGET:
+                raise FrameError("more than the worker may send")
+            for message in running.reader.feed(data):
+                self._hear(task, running, message)
+        except (FrameError, msgspec.ValidationError) as error:
+            self._monitor.unwatch(running.process.answers)
+            status = f"after sending what is no answer ({error})"
+            self._doom(running, Fault(codes.HELPER_WORKER_NO_ANSWER, object=task.subject, step=running.step.row.step, status=status))
+
+    def _hear(self, task: Task, running: Running, message: dict[str, object]) -> None:
+        if running.last is not None or running.fault is not None or len(message) != 1:
+            raise FrameError("a message after the last")
+        ((kind, value),) = message.items()
+        if kind == "done" and isinstance(value, dict):
+            running.last = value
+        elif kind == "fault" and isinstance(value, dict):
+            running.fault = envelope.parse_fault(value)
+        elif kind == "log" and isinstance(value, str):
+            self._log(task, value)
+        elif kind == "progress" and isinstance(value, dict):
+            progress = envelope.parse_from_helper({"type": "progress", "id": task.id, **value})
+            if not isinstance(progress, envelope.Progress):
+                raise FrameError("progress that is none")
+            self._monitor.send(
+                envelope.progress(task.id, progress.done, progress.total, progress.unit, progress.what), noise=True
+            )
+        else:
+            raise FrameError(f"a message of kind {kind[:32]}")
+
+    def _read_output(self, task: Task) -> None:
+        running = task.running
+        if running is None:
+            return
+        data = worker.drain(running.process.output, 64 * 1024)
+        if not data:
+            self._monitor.unwatch(running.process.output)
+            return
+        text = data.decode(errors="replace")
+        running.output = (running.output + text)[-OUTPUT_KEPT:]
+        for line in text.splitlines():
+            if line.strip():
+                self._log(task, line)
+
+    def _ended(self, task: Task) -> None:
+        """A worker is gone: hear its last words, and let the method go on."""
+        running = task.running
+        if running is None:
+            return
+        status = running.process.reap()
+        if status is None:
+            return
+        self._drain(task, running)
+        self._release(running.process)
+        task.running = None
+        value, fault = _outcome(task, running, status)
+        if fault is not None:
+            self._advance(task, fault=fault)
+        else:
+            self._advance(task, value=value)
+
+    def _drain(self, task: Task, running: Running) -> None:
+        """Read what a dead worker left in its pipes: a pipe's capacity at most, since nobody writes any more."""
+        for descriptor, read in ((running.process.answers, self._read_answers), (running.process.output, self._read_output)):
+            while descriptor in self._monitor.watched:
+                read(task)
+
+    def _release(self, process: Worker) -> None:
+        for descriptor in (process.pidfd, process.answers, process.output):
+            self._monitor.unwatch(descriptor)
+        process.close()
+
+    def _doom(self, running: Running, fault: Fault) -> None:
+        if running.doomed is None:
+            running.doomed = fault
+            running.give_up = time.monotonic() + STUCK_S
+        running.process.kill()
+
+    # Time
+
+    def times(self) -> list[float]:
+        """Return the moments at which something must be looked at."""
+        times = [task.deadline for task in self._tasks.values()]
+        times += [task.running.give_up for task in self._tasks.values() if task.running and task.running.give_up]
+        return times
+
+    def check_times(self) -> None:
+        """End what is over its deadline, and leave behind what does not die."""
+        now = time.monotonic()
+        for process in self._left_behind[:]:
+            if process.reap() is not None:
+                self._left_behind.remove(process)
+                process.close()
+        for task in list(self._tasks.values()):
+            if task.running is not None and task.running.give_up is not None and now >= task.running.give_up:
+                self._leave_behind(task, task.running)
+            elif now >= task.deadline:
+                task.deadline = now + UNDO_S
+                self._end_early(task, functools.partial(_too_late, task))
+
+    def _leave_behind(self, task: Task, running: Running) -> None:
+        """Answer although the worker is stuck in the kernel: the worker keeps the locks, we close ours."""
+        pid = running.process.pid
+        for descriptor in (running.process.pidfd, running.process.answers, running.process.output):
+            self._monitor.unwatch(descriptor)
+        self._left_behind.append(running.process)
+        task.running = None
+        step = running.step.row.step
+        where = kernel_function(pid)
+        self._advance(task, fault=Fault(codes.HELPER_WORKER_STUCK, object=task.subject, step=step, pid=pid, where=where))
+
+    # Answers
+
+    def _answer(self, task: Task, *, result: Result | None = None, fault: Fault | None = None) -> None:
+        for lock in task.locks:
+            lock.release()
+        task.locks = []
+        del self._tasks[task.id]
+        if result is not None:
+            self._monitor.send(envelope.result(task.id, msgspec.to_builtins(result)))
+        else:
+            fault = fault or Fault(codes.HELPER_INTERNAL, object=task.subject, what="no answer")
+            self._monitor.send(envelope.failure(task.id, fault))
+        self._audit(task, "end", fault=fault)
+        self._start_ready()
+
+    def _log(self, task: Task, text: str) -> None:
+        if task.log_left <= 0:
+            return
+        task.log_left -= len(text) + 1
+        if task.log_left <= 0:
+            text = "further output of this request is dropped"
+        self._monitor.send(envelope.log(task.id, "info", text), noise=True)
+
+    def _audit(self, task: Task, event: str, *, fault: Fault | None = None) -> None:
+        values: dict[str, object] = {"event": event, "request": task.id, "method": task.name}
+        if event == "end":
+            milliseconds = round((time.monotonic() - task.started) * 1000, 1)
+            verdict = "done" if fault is None else "failed" if task.work is not None else "refused"
+            values |= {"object": task.subject, "verdict": verdict, "duration_ms": milliseconds, "fault": fault.code if fault else 0}
+        self._monitor.audit.line(**values)
+
+    def shut_down(self) -> None:
+        """Kill all workers and wait for those that can die."""
+        for task in list(self._tasks.values()):
+            running = task.running
+            if running is not None:
+                running.process.kill()
+                if not _dies(running.process):
+                    running.process.close()
+                    continue
+                running.process.close()
+            self._audit(task, "end", fault=Fault(codes.HELPER_SESSION_CLOSED, reason="the caller closed the session"))
+
+
+def _dies(process: Worker) -> bool:
+    """Wait for a killed worker, a bounded time; tell whether it died."""
+    poller = select.poll()
+    poller.register(process.pidfd, select.POLLIN)
+    if not poller.poll(STUCK_S * 1000):
+        return False
+    return process.reap() is not None
+
+
+def _too_late(task: Task, step: str) -> Fault:
+    return Fault(codes.HELPER_DEADLINE_EXCEEDED, object=task.subject, step=step, seconds=f"{task.seconds:g}")
+
+
+def _as_fault(error: Fault | OSError, subject: str) -> Fault:
+    if isinstance(error, Fault):
+        return error
+    call = str(error.filename or "a system call")
+    return Fault(codes.STORAGE_SYSTEM_CALL_FAILED, object=subject, cause=error.strerror or str(error), call=call, what=subject)
+
+
+def _outcome(task: Task, running: Running, status: int) -> tuple[object, Fault | None]:
+    """Judge how a step ended: what it returned, or why it did not."""
+    step = running.step.row.step
+    if running.doomed is not None:
+        return None, running.doomed
+    if running.fault is not None:
+        return None, running.fault
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name if os.WTERMSIG(status) in signal.valid_signals() else str(os.WTERMSIG(status))
+        return None, Fault(codes.HELPER_WORKER_CRASHED, object=task.subject, step=step, signal=name)
+    code = os.WEXITSTATUS(status)
+    if running.step.program is not None:
+        return {"status": code, "output": running.output}, None
+    if running.last is None or code != 0:
+        return None, Fault(codes.HELPER_WORKER_NO_ANSWER, object=task.subject, step=step, status=f"with status {code}")
+    return running.last, None

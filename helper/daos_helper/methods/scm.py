@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""SCM: a tmpfs, or ext4 on a block device (storage facts A.4 to A.6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from daos_bindings.linux.mounts import Mount
+from daos_helper import targets
+from daos_helper.attach import Attached, attach_ext4, attach_tmpfs
+from daos_helper.context import Context
+from daos_helper.device import Device, check_exclusive, check_free, check_signatures, opened, probe
+from daos_helper.filesystems import DAX, SCM_MOUNT_OPTIONS, Option, scm_mkfs, tmpfs_options
+from daos_helper.mkfs import make_ext4
+from daos_helper.steps import Work
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+from daos_pbin.messages import (
+    Dcpm,
+    MountResult,
+    Ramdisk,
+    ScmCheckFormat,
+    ScmFormat,
+    ScmFormatResult,
+    ScmMount,
+    ScmUnmount,
+)
+
+GIB: Final = 1 << 30
+
+
+def validate(target: str, ramdisk: Ramdisk | None, dcpm: Dcpm | None) -> None:
+    """Check what a request must have, in the reference's order.
+
+    :raises Fault: 203, 206, 205, 201, 202.
+    """
+    if not target:
+        raise Fault(codes.SCM_FORMAT_MISSING_MOUNTPOINT)
+    if ramdisk is not None and dcpm is not None:
+        raise Fault(codes.SCM_FORMAT_CONFLICTING_PARAM, object=target)
+    if ramdisk is None and dcpm is None:
+        raise Fault(codes.SCM_FORMAT_MISSING_PARAM, object=target)
+    if ramdisk is not None and ramdisk.size_gib == 0:
+        raise Fault(codes.SCM_FORMAT_INVALID_SIZE, object=target)
+    if dcpm is not None and not dcpm.device:
+        raise Fault(codes.SCM_FORMAT_INVALID_DEVICE_COUNT, object=target)
+
+
+def check_format(request: ScmCheckFormat, context: Context) -> Work[ScmFormatResult]:
+    """Report the state of a mount point and of its device; change nothing."""
+    mount = targets.mount_if_any(request.mountpoint)
+    if mount is not None:
+        return ScmFormatResult(request.mountpoint, True, True, False, found=_words(mount), options=targets.options_of(mount))
+    if request.dcpm is None:
+        return ScmFormatResult(request.mountpoint, False, False, False, found="no file system is mounted")
+    with opened(request.dcpm.device, context.policy, context.file, missing=codes.SCM_FORMAT_MISSING_DEVICE) as device:
+        probed = yield from probe(device)
+    found = f"{device.path} carries {probed}"
+    return ScmFormatResult(request.mountpoint, bool(probed.signatures), False, probed.is_ext4, found=found)
+
+
+def format_scm(request: ScmFormat, context: Context) -> Work[ScmFormatResult]:
+    """Format and mount; without force, only what nothing would be lost with."""
+    if request.ramdisk is not None:
+        return (yield from _format_ramdisk(request, request.ramdisk, context))
+    dcpm = request.dcpm or Dcpm("")
+    return (yield from _format_device(request, dcpm, context))
+
+
+def _format_ramdisk(request: ScmFormat, ramdisk: Ramdisk, context: Context) -> Work[ScmFormatResult]:
+    mount = targets.mount_if_any(request.mountpoint)
+    if mount is not None:
+        _refuse_mounted(request, mount)
+        yield from targets.unmount(request.mountpoint)
+    attached = yield from _attach_ramdisk(request.mountpoint, ramdisk, context)
+    return _formatted(request.mountpoint, attached)
+
+
+def _format_device(request: ScmFormat, dcpm: Dcpm, context: Context) -> Work[ScmFormatResult]:
+    mount = targets.mount_if_any(request.mountpoint)
+    if mount is not None:
+        _refuse_mounted(request, mount)
+    missing = codes.SCM_FORMAT_MISSING_DEVICE
+    with opened(dcpm.device, context.policy, context.file, write=True, missing=missing) as device:
+        check_free(device, context.policy, context.file, at=request.mountpoint if request.force else "")
+        probed = yield from probe(device)
+        check_signatures(device, probed, context.policy, context.file, context.run, force=request.force)
+        if mount is not None:
+            yield from targets.unmount(request.mountpoint)
+        yield from make_ext4(device, scm_mkfs, context)
+        attached = yield from _attach_device(request.mountpoint, device, context)
+    return _formatted(request.mountpoint, attached)
+
+
+def _refuse_mounted(request: ScmFormat, mount: Mount) -> None:
+    if not request.force:
+        raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=request.mountpoint, cause=_words(mount))
+
+
+def _formatted(path: str, attached: Attached) -> ScmFormatResult:
+    """Return the reference's answer to a format that succeeded: formatted, mounted, not mountable."""
+    mount = targets.by_id(attached.mount_id)
+    return ScmFormatResult(path, True, True, False, changed=True, options=targets.options_of(mount))
+
+
+def mount_scm(request: ScmMount, context: Context) -> Work[MountResult]:
+    """Mount; the same mount that is there already is a success that changed nothing.
+
+    :raises Fault: 104 if something else is mounted there.
+    """
+    mount = targets.mount_if_any(request.target)
+    if request.ramdisk is not None:
+        if mount is not None:
+            return _already(request.target, mount, same=mount.fs_type == "tmpfs" and _has_size(mount, request.ramdisk))
+        attached = yield from _attach_ramdisk(request.target, request.ramdisk, context)
+    else:
+        dcpm = request.dcpm or Dcpm("")
+        with opened(dcpm.device, context.policy, context.file, missing=codes.SCM_FORMAT_MISSING_DEVICE) as device:
+            if mount is not None:
+                return _already(request.target, mount, same=(mount.major, mount.minor) == device.number)
+            check_free(device, context.policy, context.file)
+            yield from require_ext4(device)
+            attached = yield from _attach_device(request.target, device, context)
+    return MountResult(request.target, True, True, targets.options_of(targets.by_id(attached.mount_id)))
+
+
+def unmount_scm(request: ScmUnmount, _context: Context) -> Work[MountResult]:
+    """Unmount; nothing mounted is a success that changed nothing."""
+    changed = yield from targets.unmount(request.target)
+    return MountResult(request.target, False, changed)
+
+
+def require_ext4(device: Device) -> Work[None]:
+    """Refuse to mount what is not plainly ext4.
+
+    :raises Fault: 2109 naming what is there.
+    """
+    probed = yield from probe(device)
+    if not probed.is_ext4:
+        raise Fault(codes.STORAGE_FORMAT_UNVERIFIED, object=device.path, device=device.path, found=str(probed))
+
+
+def _already(path: str, mount: Mount, *, same: bool) -> MountResult:
+    if not same:
+        raise Fault(codes.STORAGE_TARGET_ALREADY_MOUNTED, object=path, cause=_words(mount))
+    return MountResult(path, True, False, targets.options_of(mount))
+
+
+def _attach_ramdisk(path: str, ramdisk: Ramdisk, context: Context) -> Work[Attached]:
+    yield from targets.make_mount_point(path, context.file.check_target(context.policy, path))
+    options, left_out = tmpfs_options(ramdisk, context.account)
+    for line in left_out:
+        context.log(f"{path}: mounted without {line}")
+    with targets.opened(path) as target:
+        return (yield from attach_tmpfs(path, target, options))
+
+
+def _attach_device(path: str, device: Device, context: Context) -> Work[Attached]:
+    yield from targets.make_mount_point(path, context.file.check_target(context.policy, path))
+    options: tuple[Option, ...] = SCM_MOUNT_OPTIONS
+    if device.identity.dax:
+        options = (DAX, *options)
+    else:
+        context.log(f"{path}: mounted without dax, which {device.path} does not have")
+    check_exclusive(device)
+    with targets.opened(path) as target:
+        return (yield from attach_ext4(path, target, device.identity.path, device.number, options, noatime=True))
+
+
+def _has_size(mount: Mount, ramdisk: Ramdisk) -> bool:
+    return f"size={ramdisk.size_gib * GIB // 1024}k" in mount.super_options
+
+
+def _words(mount: Mount) -> str:
+    options = ",".join(mount.super_options)
+    return f"{mount.fs_type} from {mount.source} is mounted on {mount.mount_point} ({options})"

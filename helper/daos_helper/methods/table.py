@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The dispatch table.  A method without an authorisation cannot be in it, because the column has no default."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+from msgspec import Struct
+
+from daos_helper.context import Context
+from daos_helper.methods import bdev, metadata, scm
+from daos_helper.paths import components
+from daos_helper.steps import Work
+from daos_pbin.messages import (
+    BdevPrepare,
+    MetadataFormat,
+    MetadataMount,
+    MetadataNeedsFormat,
+    MetadataUnmount,
+    Request,
+    Result,
+    ScmCheckFormat,
+    ScmFormat,
+    ScmMount,
+    ScmUnmount,
+)
+
+RequestT = TypeVar("RequestT", bound=Request[Result])
+
+
+class Method(Struct, frozen=True):
+    """A row of the table.
+
+    :param authorise: raises a fault for what the policy does not allow; runs before anything is looked at.
+    :param resources: names of what the request works on, locked while it runs.
+    :param changes: whether it can change anything; such a method needs a working audit trail.
+    :param subject: what it works on, for the audit line.
+    :param work: does it.
+    """
+
+    request: type[Request[Result]]
+    authorise: Callable[[Request[Result], Context], object]
+    resources: Callable[[Request[Result]], tuple[str, ...]]
+    changes: bool
+    subject: Callable[[Request[Result]], str]
+    work: Callable[[Request[Result], Context], Work[Result]]
+
+
+def _method(
+    request: type[RequestT],
+    *,
+    authorise: Callable[[RequestT, Context], object],
+    resources: Callable[[RequestT], tuple[str, ...]],
+    changes: bool,
+    subject: Callable[[RequestT], str],
+    work: Callable[[RequestT, Context], Work[Result]],
+) -> Method:
+    """Make a row whose functions all take that request: the one place where their common type is forgotten."""
+    return Method(
+        request,
+        cast("Callable[[Request[Result], Context], object]", authorise),
+        cast("Callable[[Request[Result]], tuple[str, ...]]", resources),
+        changes,
+        cast("Callable[[Request[Result]], str]", subject),
+        cast("Callable[[Request[Result], Context], Work[Result]]", work),
+    )
+
+
+def _authorise_scm(request: ScmCheckFormat | ScmFormat, context: Context) -> None:
+    scm.validate(request.mountpoint, request.ramdisk, request.dcpm)
+    context.file.check_target(context.policy, request.mountpoint)
+
+
+def _authorise_mount(request: ScmMount, context: Context) -> None:
+    scm.validate(request.target, request.ramdisk, request.dcpm)
+    context.file.check_target(context.policy, request.target)
+
+
+def _authorise_metadata(request: MetadataNeedsFormat | MetadataFormat | MetadataMount | MetadataUnmount, context: Context) -> None:
+    context.file.check_target(context.policy, request.root_path)
+
+
+def _resources(target: str, device: str) -> tuple[str, ...]:
+    """Return the locks of a mount point and of a device, which goes by its number, whatever its path."""
+    if not device:
+        return (f"target:{target}",)
+    components(device)
+    try:
+        found = os.lstat(device)
+    except OSError:
+        return (f"target:{target}",)  # the method itself says what is wrong with the device
+    if not stat.S_ISBLK(found.st_mode):
+        return (f"target:{target}",)
+    return (f"device:{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", f"target:{target}")
+
+
+def _scm_resources(request: ScmCheckFormat | ScmFormat) -> tuple[str, ...]:
+    return _resources(request.mountpoint, request.dcpm.device if request.dcpm else "")
+
+
+def _metadata_resources(request: MetadataNeedsFormat | MetadataFormat | MetadataMount | MetadataUnmount) -> tuple[str, ...]:
+    return _resources(request.root_path, request.device)
+
+
+def _metadata_subject(request: MetadataNeedsFormat | MetadataFormat | MetadataMount | MetadataUnmount) -> str:
+    return f"{request.device} on {request.root_path}" if request.device else request.root_path
+
+
+def _scm_subject(request: ScmCheckFormat | ScmFormat) -> str:
+    return f"{request.dcpm.device} on {request.mountpoint}" if request.dcpm else request.mountpoint
+
+
+TABLE: Final = {
+    method.request.__name__: method
+    for method in (
+        _method(
+            ScmCheckFormat,
+            authorise=_authorise_scm,
+            resources=_scm_resources,
+            changes=False,
+            subject=_scm_subject,
+            work=scm.check_format,
+        ),
+        _method(
+            ScmFormat,
+            authorise=_authorise_scm,
+            resources=_scm_resources,
+            changes=True,
+            subject=_scm_subject,
+            work=scm.format_scm,
+        ),
+        _method(
+            ScmMount,
+            authorise=_authorise_mount,
+            resources=lambda request: _resources(request.target, request.dcpm.device if request.dcpm else ""),
+            changes=True,
+            subject=lambda request: f"{request.dcpm.device} on {request.target}" if request.dcpm else request.target,
+            work=scm.mount_scm,
+        ),
+        _method(
+            ScmUnmount,
+            authorise=lambda request, context: context.file.check_target(context.policy, request.target),
+            resources=lambda request: _resources(request.target, ""),
+            changes=True,
+            subject=lambda request: request.target,
+            work=scm.unmount_scm,
+        ),
+        _method(
+            MetadataNeedsFormat,
+            authorise=_authorise_metadata,
+            resources=_metadata_resources,
+            changes=False,
+            subject=_metadata_subject,
+            work=metadata.needs_format,
+        ),
+        _method(
+            MetadataFormat,
+            authorise=_authorise_metadata,
+            resources=_metadata_resources,
+            changes=True,
+            subject=_metadata_subject,
+            work=metadata.format_metadata,
+        ),
+        _method(
+            MetadataMount,
+            authorise=_authorise_metadata,
+            resources=_metadata_resources,
+            changes=True,
+            subject=_metadata_subject,
+            work=metadata.mount_metadata,
+        ),
+        _method(
+            MetadataUnmount,
+            authorise=_authorise_metadata,
+            resources=_metadata_resources,
+            changes=True,
+            subject=_metadata_subject,
+            work=metadata.unmount_metadata,
+        ),
+        _method(
+            BdevPrepare,
+            authorise=bdev.target_uid,
+            resources=lambda _request: ("hugepages",),
+            changes=True,
+            subject=lambda _request: "hugepages",
+            work=bdev.prepare,
+        ),
+    )
+}
+"""All methods with a payload, by name."""

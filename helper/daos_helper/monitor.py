@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The monitor: the only parser of the caller's bytes.
+
+It reads bounded frames, answers ``Ping`` itself, and hands every other request to the dispatcher, which is imported with the
+first one: a ``Ping`` costs a bare interpreter and msgpack.  Nothing here loads a C library that touches hardware.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from daos_helper.audit import Audit
+from daos_pbin import PROTOCOL_VERSION, VERSION, envelope
+from daos_pbin.envelope import Cancel
+from daos_pbin.frames import ANSWER_LIMIT, REQUEST_LIMIT, FrameError, FrameReader, encode
+from daos_pbin.methods import METHODS, PING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daos_helper.dispatch import Dispatcher
+
+APP_NAME = "daos_server_helper"
+READ_SIZE = 64 * 1024
+NOISE_LIMIT = 256 * 1024
+"""Bytes waiting for a slow reader above which progress and log lines are dropped."""
+QUEUE_LIMIT = 8 * 1024 * 1024
+"""Bytes waiting for a slow reader above which the session ends."""
+FRAME_PATIENCE_S = 30.0
+"""Seconds that half a frame may stay half."""
+REQUESTS = 0
+ANSWERS = 1
+
+
+class Paths:
+    """Where things are, fixed by the installation.
+
+    :ivar policy: helper.toml.
+    :ivar run: the helper's folder under /run.
+    :ivar audit: the audit file of last resort.
+    :ivar account: the file that the server's account owns.
+    :ivar worker: the file that daos_helper owns.
+    """
+
+    def __init__(self, *, policy: str, run: str, audit: str, account: str, worker: str) -> None:
+        self.policy = policy
+        self.run = run
+        self.audit = audit
+        self.account = account
+        self.worker = worker
+
+
+class Monitor:
+    """One session with one caller."""
+
+    def __init__(self, paths: Paths, caller: int) -> None:
+        self.paths = paths
+        self.audit = Audit(paths.audit, {"caller_uid": caller, "caller_pid": os.getppid(), "caller_exe": _claimed_exe(os.getppid())})
+        self._poller = select.poll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._reader = FrameReader(REQUEST_LIMIT)
+        self._half_since: float | None = None
+        self._waiting = bytearray()
+        self._ended = False
+        self._dispatcher: Dispatcher | None = None
+
+    def run(self) -> int:
+        """Serve until the caller closes its end, or breaks the protocol; return the exit status."""
+        os.set_blocking(ANSWERS, False)
+        self._handlers[REQUESTS] = self._read_requests
+        self._poller.register(REQUESTS, select.POLLIN)
+        self.send(envelope.hello(PROTOCOL_VERSION, VERSION, METHODS))
+        status = 0
+        try:
+            while not self._ended:
+                for descriptor, _ in self._poller.poll(self._timeout_ms()):
+                    handler = self._handlers.get(descriptor)
+                    if handler is not None:
+                        handler()
+                self._check_times()
+        except FrameError as error:
+            self.audit.line(event="session", verdict="refused", cause=error.reason)
+            self.send(envelope.failure(envelope.SESSION_ID, error.fault()))
+            status = 1
+        finally:
+            if self._dispatcher is not None:
+                self._dispatcher.shut_down()
+        return status
+
+    @property
+    def watched(self) -> dict[int, Callable[[], None]]:
+        """The descriptors that are watched, with their handlers."""
+        return self._handlers
+
+    def watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        """Call the handler whenever the descriptor can be read."""
+        self._handlers[descriptor] = handler
+        self._poller.register(descriptor, select.POLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop that."""
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def send(self, message: dict[str, object], *, noise: bool = False) -> None:
+        """Send a message; ``noise`` (progress, log) is dropped when the caller does not keep up."""
+        if noise and len(self._waiting) > NOISE_LIMIT:
+            return
+        self._waiting += encode(message, ANSWER_LIMIT)
+        self._flush()
+        if len(self._waiting) > QUEUE_LIMIT:
+            self._ended = True
+
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                del self._waiting[: os.write(ANSWERS, self._waiting)]
+        except BlockingIOError:
+            self._handlers[ANSWERS] = self._flush
+            self._poller.register(ANSWERS, select.POLLOUT)
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._waiting.clear()
+            self._ended = True
+        self.unwatch(ANSWERS)
+
+    def _read_requests(self) -> None:
+        data = os.read(REQUESTS, READ_SIZE)
+        if not data:
+            self._ended = True
+            self._reader.close()
+            return
+        for message in self._reader.feed(data):
+            self._take(envelope.parse_from_server(message))
+        if not self._reader.pending:
+            self._half_since = None
+        elif self._half_since is None:
+            self._half_since = time.monotonic()
+
+    def _take(self, message: envelope.RequestEnvelope | Cancel) -> None:
+        if isinstance(message, Cancel):
+            if self._dispatcher is not None:
+                self._dispatcher.cancel(message.id)
+            return
+        if message.method == PING and not message.payload:
+            self.audit.line(event="start", request=message.id, method=PING)
+            self.send(envelope.result(message.id, {"version": VERSION, "app_name": APP_NAME}))
+            self.audit.line(event="end", request=message.id, method=PING, verdict="done")
+            return
+        if self._dispatcher is None:
+            from daos_helper.dispatch import Dispatcher
+
+            self._dispatcher = Dispatcher(self)
+        self._dispatcher.take(message)
+
+    def _timeout_ms(self) -> int | None:
+        times = [] if self._dispatcher is None else self._dispatcher.times()
+        if self._half_since is not None:
+            times.append(self._half_since + FRAME_PATIENCE_S)
+        if not times:
+            return None
+        return max(0, int((min(times) - time.monotonic()) * 1000) + 1)
+
+    def _check_times(self) -> None:
+        if self._half_since is not None and time.monotonic() > self._half_since + FRAME_PATIENCE_S:
+            raise FrameError(f"half a frame for {FRAME_PATIENCE_S:.0f} seconds")
+        if self._dispatcher is not None:
+            self._dispatcher.check_times()
+
+
+def _claimed_exe(pid: int) -> str:
+    """Return what the caller says it is: for the audit line, never for a decision."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return "unknown"
+
+
+def main(paths: Paths, caller: int) -> int:
+    """Run one session.
+
+    :param caller: real uid of the caller, as the launcher found it.
+    :returns: exit status: 0 after the caller closed its end, 1 after it broke the protocol, 2 after a defect of ours.
+    """
+    try:
+        return Monitor(paths, caller).run()
+    except Exception as error:
+        os.write(2, f"{APP_NAME}: internal error {type(error).__name__}; the session ends\n".encode())
+        return 2

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Root's own policy: what requests may choose from.  A request can never widen it.
+
+``helper.toml`` is optional, belongs to root, and is not writable by others; without it the defaults here apply.  It cannot
+name callers.  Every refusal carries the line that would allow what was asked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from daos_helper.paths import components
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
+SIZE_LIMIT: Final = 64 * 1024
+"""Largest accepted policy file, in bytes."""
+DEFAULT_ROOTS: Final = ("/mnt/daos", "/mnt/daos#", "/var/lib/daos", "/var/daos")
+"""Mount roots without a policy file; ``#`` at the end of a component stands for a decimal number."""
+SERVABLE_DRIVERS: Final = frozenset({"loop", "nbd"})
+"""Drivers behind which an unprivileged account may sit: refused unless the policy names the device."""
+
+Line = Annotated[str, Meta(min_length=1, max_length=4095)]
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the helper allows.
+
+    :param mount_roots: folders at or below which storage may be mounted; ``#`` ends a component with a number.
+    :param devices_allow: device paths that may be used although they are loop, nbd, a partition of the system disk, or
+        carry a foreign signature that a forced format would destroy.
+    :param devices_deny: device paths that are never touched.
+    :param methods_off: methods that are refused.
+    :param target_users: further accounts, name to uid, that hugepages may be given to.
+    """
+
+    mount_roots: Annotated[tuple[Line, ...], Meta(max_length=256)] = DEFAULT_ROOTS
+    devices_allow: Annotated[tuple[Line, ...], Meta(max_length=1024)] = ()
+    devices_deny: Annotated[tuple[Line, ...], Meta(max_length=1024)] = ()
+    methods_off: Annotated[tuple[Line, ...], Meta(max_length=64)] = ()
+    target_users: dict[Annotated[str, Meta(min_length=1, max_length=32)], Annotated[int, Meta(ge=0, le=2**32 - 2)]] = {}
+
+
+class PolicyFile:
+    """The policy file, read again when it changed, so that a long session follows what root decides."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._policy = Policy()
+
+    def current(self) -> Policy:
+        """Return the policy in force.
+
+        :raises Fault: 2004 if the file is not root's alone, is not TOML, or says something unknown.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._stamp, self._policy = None, Policy()
+            return self._policy
+        except OSError as error:
+            raise self._invalid(f"it cannot be opened: {error.strerror}") from error
+        try:
+            found = os.fstat(descriptor)
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+            if stamp != self._stamp:
+                self._policy = self._read(descriptor, found)
+                self._stamp = stamp
+        finally:
+            os.close(descriptor)
+        return self._policy
+
+    def _read(self, descriptor: int, found: os.stat_result) -> Policy:
+        if not stat.S_ISREG(found.st_mode):
+            raise self._invalid("it is not a regular file")
+        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise self._invalid("it must belong to root and be writable by root alone (chown root, chmod 0644)")
+        folder = os.stat(os.path.dirname(self.path))
+        if folder.st_uid != 0 or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise self._invalid("its folder must belong to root and be writable by root alone")
+        if found.st_size > SIZE_LIMIT:
+            raise self._invalid(f"it is larger than {SIZE_LIMIT} bytes")
+        text = os.read(descriptor, SIZE_LIMIT + 1)
+        return self._decode(text)
+
+    def _decode(self, text: bytes) -> Policy:
+        import tomllib  # 11 ms that only a site with a policy pays
+
+        try:
+            table = tomllib.loads(text.decode())
+            policy = convert(table, Policy)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, RecursionError) as error:
+            raise self._invalid(str(error)) from error
+        for path in (*policy.mount_roots, *policy.devices_allow, *policy.devices_deny):
+            try:
+                components(path)
+            except Fault as fault:
+                raise self._invalid(fault.description) from fault
+        return policy
+
+    def _invalid(self, reason: str) -> Fault:
+        return Fault(codes.HELPER_POLICY_INVALID, object=self.path, path=self.path, reason=reason)
+
+    def refuse(self, what: str, line: str, subject: str = "") -> Fault:
+        """Make the fault for something that the policy does not allow; ``line`` is what would allow it."""
+        return Fault(codes.HELPER_POLICY_REFUSED, object=subject, what=what, line=line, policy=self.path)
+
+    def check_method(self, policy: Policy, method: str) -> None:
+        """:raises Fault: 2005 if the method is switched off."""
+        if method in policy.methods_off:
+            left = tuple(name for name in policy.methods_off if name != method)
+            raise self.refuse(f"the method {method} is switched off", _line("methods_off", left), method)
+
+    def check_target(self, policy: Policy, target: str) -> str:
+        """Return the mount root that contains the target.
+
+        :raises Fault: 2104 for a path that is not canonical, 2005 if no root contains it.
+        """
+        parts = components(target)
+        for root in policy.mount_roots:
+            length = _matches(components(root), parts)
+            if length:
+                return "/" + "/".join(parts[:length])
+        line = _line("mount_roots", (*policy.mount_roots, target))
+        raise self.refuse(f"{target} is not at or below a mount root", line, target)
+
+    def device_line(self, policy: Policy, path: str) -> str:
+        """Return the line that would allow the device."""
+        return _line("devices_allow", (*policy.devices_allow, path))
+
+
+def _matches(root: tuple[str, ...], parts: tuple[str, ...]) -> int:
+    """Return how many components of ``parts`` the root covers, or 0."""
+    if len(root) > len(parts):
+        return 0
+    for pattern, part in zip(root, parts, strict=False):
+        if pattern.endswith("#"):
+            number = part[len(pattern) - 1 :]
+            if not (part.startswith(pattern[:-1]) and number.isascii() and number.isdigit()):
+                return 0
+        elif pattern != part:
+            return 0
+    return len(root)
+
+
+def names_device(paths: tuple[str, ...], rdev: int) -> bool:
+    """Tell whether one of root's paths is that device now; links in them are root's, and followed."""
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue  # a device that is not there now names nothing
+        if stat.S_ISBLK(found.st_mode) and found.st_rdev == rdev:
+            return True
+    return False
+
+
+def _line(key: str, values: tuple[str, ...]) -> str:
+    """Return a TOML line that sets the key to the list."""
+    return f"{key} = [" + ", ".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "]"

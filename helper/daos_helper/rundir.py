@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The helper's folder under /run: locks that outlive a session, and what a later run must know of an earlier one.
+
+The folder belongs to root, mode 0700.  A lock is a flock that the worker inherits: if a worker is stuck in the kernel and
+its monitor is gone, the resource stays locked for as long as the worker exists, and the file says who that is.
+"""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import fcntl
+import os
+import stat
+
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
+NOTE_LIMIT = 1024
+"""Bytes of a note or a record."""
+
+
+class RunDirectory:
+    """An open folder under /run.
+
+    :raises Fault: 2105 if the folder is not root's alone.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise Fault(
+                codes.STORAGE_SYSTEM_CALL_FAILED, object=path, cause=os.strerror(error.errno or 0), call="mkdir", what=path
+            ) from error
+        self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        found = os.fstat(self._folder)
+        if found.st_uid != 0 or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason="it must belong to root, mode 0700")
+
+    def lock(self, resource: str) -> Lock:
+        """Lock a resource at once.
+
+        :raises Fault: 2010, naming the holder, if somebody else has it.
+        """
+        descriptor = os.open(f"lock-{_file_name(resource)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            note = os.pread(descriptor, NOTE_LIMIT, 0).decode(errors="replace")
+            os.close(descriptor)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise Fault(codes.HELPER_RESOURCE_BUSY, object=resource, resource=resource, holder=_holder(note)) from error
+        return Lock(resource, descriptor)
+
+    def write(self, name: str, text: bytes) -> None:
+        """Write a record so that it is there whole or not at all."""
+        descriptor = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+        try:
+            os.write(descriptor, text)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(name + ".new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def read(self, name: str) -> bytes | None:
+        """Return a record, or None if there is none."""
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+        except FileNotFoundError:
+            return None
+        try:
+            return os.read(descriptor, 64 * NOTE_LIMIT)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, name: str) -> None:
+        """Forget a record; one that is not there is forgotten already."""
+        try:
+            os.unlink(name, dir_fd=self._folder)
+        except FileNotFoundError:
+            return
+
+
+class Lock:
+    """A locked resource; its descriptor is handed to the worker that works on it."""
+
+    def __init__(self, resource: str, descriptor: int) -> None:
+        self.resource = resource
+        self.descriptor = descriptor
+
+    def note(self, *, pid: int, request: int, step: str) -> None:
+        """Write down who holds the lock, for those who find it busy."""
+        text = f"{pid} request {request}, step {step}".encode()
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text[:NOTE_LIMIT], 0)
+
+    def release(self) -> None:
+        """Close our descriptor; a worker that is still there keeps the lock."""
+        os.close(self.descriptor)
+
+
+def kernel_function(pid: int) -> str:
+    """Return the kernel function that a process waits in, or what is known instead."""
+    try:
+        with open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as file:
+            return file.read(64) or "unknown"
+    except OSError as error:
+        return "unknown, it is gone" if error.errno == errno.ENOENT else "unknown"
+
+
+def _holder(note: str) -> str:
+    pid, _, words = note.partition(" ")
+    if not pid.isdigit():
+        return "another session that has just begun"
+    return f"{words} (process {pid}, in kernel function {kernel_function(int(pid))})"
+
+
+def _file_name(resource: str) -> str:
+    """Return a name of bounded length; two resources with one name only wait for each other."""
+    kind = resource.partition(":")[0]
+    return f"{kind}-{binascii.crc32(resource.encode()):08x}"

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Mount points: what is mounted on one now, making a missing one, and taking mounts away, all by descriptor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from daos_bindings.linux import mounts, syscalls
+from daos_bindings.linux.mounts import Mount
+from daos_helper.attach import detach
+from daos_helper.context import Context
+from daos_helper.paths import NO_LINKS, belongs_to_root, open_directory, split
+from daos_helper.privileges import MAKE_ACCOUNT_DIRECTORY, MAKE_MOUNT_POINT, Row
+from daos_helper.steps import Built, Step, Work, WorkerIO, perform
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
+OURS: Final = frozenset({"tmpfs", "ext4"})
+"""The file systems that we mount; anything else on a mount root is somebody else's and stays."""
+STACK_LIMIT: Final = 8
+"""Mounts on top of each other that are taken away before we give up."""
+
+
+class Made(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a directory was made; False if it had been there."""
+
+    made: bool
+
+
+def mount_at(path: str) -> Mount | None:
+    """Return the topmost mount on exactly this directory, or None.
+
+    :raises Fault: 2105 if a component is a symbolic link.
+    :raises FileNotFoundError: if there is no such directory.
+    """
+    descriptor = open_directory(path)
+    try:
+        identity = syscalls.statx_mount(descriptor)
+    finally:
+        os.close(descriptor)
+    if not identity.is_mount_root:
+        return None
+    return by_id(identity.mount_id)
+
+
+def mount_if_any(path: str) -> Mount | None:
+    """As ``mount_at``, with None for a directory that does not exist."""
+    try:
+        return mount_at(path)
+    except FileNotFoundError:
+        return None
+
+
+def by_id(mount_id: int) -> Mount | None:
+    """Return the mount with that id."""
+    return next((mount for mount in mounts.read() if mount.mount_id == mount_id), None)
+
+
+def options_of(mount: Mount | None) -> str:
+    """Return the options in force, as the kernel shows them."""
+    if mount is None:
+        return ""
+    return ",".join(dict.fromkeys((*mount.options, *mount.super_options)))
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Open a directory for as long as the block lasts.
+
+    :raises Fault: 2114 if it does not exist, 2105 if a component is a symbolic link.
+    """
+    try:
+        descriptor = open_directory(path)
+    except FileNotFoundError as error:
+        raise Fault(codes.STORAGE_DIRECTORY_UNUSABLE, object=path, path=path, reason="it does not exist") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_mount_point(path: str, root: str) -> Work[bool]:
+    """Make the directory if it is missing, and the policy's mount root above it; nothing in between.
+
+    :returns: whether the directory was made.
+    :raises Fault: 2114 if a folder above it is missing.
+    """
+    made = False
+    for directory in dict.fromkeys((root, path)):
+        if not _exists(directory):
+            made = yield from _make(directory, MAKE_MOUNT_POINT, owner=None)
+    return made
+
+
+def make_account_directory(path: str, root: str, context: Context) -> Work[bool]:
+    """Make a directory that belongs to the account; one that is there must belong to it already.
+
+    :raises Fault: 2114 if it belongs to somebody else or a folder above it is missing, 2105 if its folder is not root's alone.
+    """
+    if _exists(path):
+        with opened(path) as descriptor:
+            owner = os.fstat(descriptor).st_uid
+        if owner != context.account.uid:
+            reason = f"it belongs to uid {owner}, not to the account (uid {context.account.uid})"
+            raise Fault(codes.STORAGE_DIRECTORY_UNUSABLE, object=path, path=path, reason=reason)
+        return False
+    if root != path and not _exists(root):
+        yield from _make(root, MAKE_MOUNT_POINT, owner=None)
+    with opened(split(path)[0]) as parent:
+        if not belongs_to_root(parent):
+            reason = "the folder that it would be made in is not root's alone: make it there as the account"
+            raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason=reason)
+    return (yield from _make(path, MAKE_ACCOUNT_DIRECTORY, owner=(context.account.uid, context.account.gid)))
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.close(open_directory(path))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make(path: str, row: Row, *, owner: tuple[int, int] | None) -> Work[bool]:
+    parent, name = split(path)
+    with opened(parent) as parent_fd:
+
+        def run(_io: WorkerIO) -> Built:
+            os.umask(0o022)
+            try:
+                os.mkdir(name, 0o755, dir_fd=parent_fd)
+            except FileExistsError:
+                return {"made": False}
+            if owner is not None:
+                made = syscalls.openat2(parent_fd, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, resolve=NO_LINKS)
+                if os.fstat(made).st_uid != 0 or os.listdir(made):
+                    raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason="it was replaced while it was being made")
+                os.fchown(made, *owner)
+            return {"made": True}
+
+        return (yield from perform(Step(row, path, keep=(parent_fd,), run=run), Made)).made
+
+
+def unmount(path: str) -> Work[bool]:
+    """Take away whatever of ours is mounted on the directory.
+
+    :returns: whether anything was.
+    :raises Fault: 2106 for a mount that is not ours, 2103 if it is busy.
+    """
+    changed = False
+    for _ in range(STACK_LIMIT):
+        mount = mount_if_any(path)
+        if mount is None:
+            return changed
+        if mount.fs_type not in OURS:
+            found = f"{mount.fs_type} from {mount.source}"
+            raise Fault(codes.STORAGE_MOUNT_FOREIGN, object=path, target=path, found=found)
+        parent, name = split(path)
+        with opened(parent) as parent_fd:
+            detached = yield from detach(path, parent_fd, name, mount.mount_id)
+        changed = changed or detached.detached
+    raise Fault(codes.STORAGE_MOUNT_BUSY, object=path, target=path, cause=f"{STACK_LIMIT} mounts on top of each other")
