@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import _socket  # ``socket`` costs 8 ms of a cold start for the one datagram that is sent here
 import os
+import stat
 import time
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 JOURNAL = "/run/systemd/journal/socket"
 SYSLOG = "/dev/log"
@@ -22,6 +19,8 @@ FACILITY_AUTHPRIV_INFO = 10 * 8 + 6
 """Syslog priority: facility authpriv (10), severity info (6); RFC 5424, section 6.2.1."""
 FILE_LIMIT = 16 * 1024 * 1024
 """Bytes after which the file is turned over once, so that a caller cannot fill the disk."""
+SEND_PATIENCE_S = 2.0
+"""Seconds that a line waits for a journal that does not read."""
 VALUE_LIMIT = 512
 """Characters kept of one value."""
 
@@ -37,23 +36,71 @@ def quote(value: object) -> str:
     return f'"{escaped}"'
 
 
+class DatagramSink:
+    """The journal or syslog: one datagram a line.
+
+    :raises OSError: if nobody listens there.
+    """
+
+    def __init__(self, path: str, head: str, tail: str = "") -> None:
+        self._head = head
+        self._tail = tail
+        self._connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+        try:
+            self._connection.connect(path)
+        except OSError:
+            self._connection.close()
+            raise
+        self._connection.settimeout(SEND_PATIENCE_S)
+
+    def write(self, text: str) -> None:
+        """Send one line."""
+        self._connection.send((self._head + text + self._tail).encode())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class FileSink:
+    """A file of root's, mode 0600, turned over once it is large.
+
+    :raises OSError: if it cannot be opened, or is not root's alone.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = _open_own(path)
+        if os.fstat(self._descriptor).st_size > FILE_LIMIT:
+            os.rename(path, path + ".1")
+            os.close(self._descriptor)
+            self._descriptor = _open_own(path)
+
+    def write(self, text: str) -> None:
+        """Append one line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        os.write(self._descriptor, f"{moment} {IDENTIFIER}[{os.getpid()}]: {text}\n".encode())
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
 class Audit:
-    """Where the lines go.
+    """Where the lines go: the first sink that can be opened.
 
     :param path: the file of last resort, made by the installation in a folder of root's.
     :param common: key=value text that every line begins with.
     """
 
     def __init__(self, path: str, common: dict[str, object], *, journal: str = JOURNAL, syslog: str = SYSLOG) -> None:
-        self._path = path
         self._common = " ".join(f"{key}={quote(value)}" for key, value in common.items())
         self._tried: list[str] = []
-        self._write = self._open(journal, syslog)
+        self._sink = self._open(path, journal, syslog)
 
     @property
     def writable(self) -> bool:
         """Whether lines arrive anywhere."""
-        return self._write is not None
+        return self._sink is not None
 
     @property
     def tried(self) -> str:
@@ -62,58 +109,41 @@ class Audit:
 
     def line(self, **values: object) -> None:
         """Write one line.  After a failure ``writable`` is false."""
-        if self._write is None:
+        if self._sink is None:
             return
         text = self._common + "".join(f" {key}={quote(value)}" for key, value in values.items())
         try:
-            self._write(text)
+            self._sink.write(text)
         except OSError as error:
-            self._tried.append(f"write: {error.strerror}")
-            self._write = None
+            self._tried.append(f"write: {error.strerror or error}")
+            self.close()
 
-    def _open(self, journal: str, syslog: str) -> Callable[[str], None] | None:
-        for path, make in ((journal, self._journal), (syslog, self._syslog), (self._path, self._file)):
+    def close(self) -> None:
+        """Close the sink; later lines go nowhere."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+    def _open(self, path: str, journal: str, syslog: str) -> DatagramSink | FileSink | None:
+        journal_head = f"SYSLOG_IDENTIFIER={IDENTIFIER}\nPRIORITY=6\nSYSLOG_FACILITY=10\nMESSAGE="
+        syslog_head = f"<{FACILITY_AUTHPRIV_INFO}>{IDENTIFIER}[{os.getpid()}]: "
+        for place, make in (
+            (journal, lambda: DatagramSink(journal, journal_head, "\n")),
+            (syslog, lambda: DatagramSink(syslog, syslog_head)),
+            (path, lambda: FileSink(path)),
+        ):
             try:
-                return make(path)
+                return make()
             except OSError as error:
-                self._tried.append(f"{path}: {error.strerror}")
+                self._tried.append(f"{place}: {error.strerror or error}")
         return None
 
-    def _journal(self, path: str) -> Callable[[str], None]:
-        send = _datagram(path)
-        head = f"SYSLOG_IDENTIFIER={IDENTIFIER}\nPRIORITY=6\nSYSLOG_FACILITY=10\nMESSAGE="
-        return lambda text: send(head + text + "\n")
 
-    def _syslog(self, path: str) -> Callable[[str], None]:
-        send = _datagram(path)
-        head = f"<{FACILITY_AUTHPRIV_INFO}>{IDENTIFIER}[{os.getpid()}]: "
-        return lambda text: send(head + text)
-
-    def _file(self, path: str) -> Callable[[str], None]:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(path, flags, 0o600)
-        found = os.fstat(descriptor)
-        if found.st_uid != 0 or found.st_mode & 0o177 or found.st_nlink != 1:
-            os.close(descriptor)
-            raise PermissionError(1, "not a file of root's alone")
-        if found.st_size > FILE_LIMIT:
-            os.rename(path, path + ".1")
-            os.close(descriptor)
-            descriptor = os.open(path, flags, 0o600)
-
-        def write(text: str) -> None:
-            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            os.write(descriptor, f"{moment} {IDENTIFIER}[{os.getpid()}]: {text}\n".encode())
-
-        return write
-
-
-def _datagram(path: str) -> Callable[[str], None]:
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
-    connection.connect(path)
-    connection.settimeout(2.0)
-    return lambda text: _send(connection, text)
-
-
-def _send(connection: _socket.socket, text: str) -> None:
-    connection.send(text.encode())
+def _open_own(path: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o177 or found.st_nlink != 1:
+        os.close(descriptor)
+        raise PermissionError(1, "it is not a file of root's alone, mode 0600")
+    return descriptor

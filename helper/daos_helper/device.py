@@ -18,6 +18,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from daos_bindings.linux import block, mounts
+from daos_bindings.linux.kernelfiles import printable
 from daos_helper.paths import components, open_path
 from daos_helper.policy import SERVABLE_DRIVERS, Policy, PolicyFile, names_device
 from daos_helper.privileges import PROBE
@@ -93,55 +94,59 @@ class Device(Struct, frozen=True):
 
 
 @contextmanager
-def opened(path: str, policy: Policy, file: PolicyFile, *, write: bool = False, missing: int) -> Iterator[Device]:
-    """Open and identify a device that the policy lets us look at.
+def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iterator[Device]:
+    """Identify a device, ask the policy, and only then open it; read only, since mke2fs opens it again by its descriptor.
 
     :param missing: fault code if there is none: 204 for SCM, 2102 otherwise.
-    :raises Fault: also 2102 (not a block device), 2104, 2105 (symbolic link), 2005 (policy).
+    :raises Fault: also 2101 (the disk of ``/``), 2102 (not a block device), 2104, 2105 (symbolic link), 2005 (policy).
     """
     if components(path)[0] != "dev":
         raise Fault(codes.STORAGE_DEVICE_NOT_BLOCK, path=path, what="a path outside /dev")
     try:
-        descriptor = open_path(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_NOFOLLOW)
+        place = open_path(path, os.O_PATH | os.O_NOFOLLOW)
     except FileNotFoundError as error:
         if missing == codes.SCM_FORMAT_MISSING_DEVICE:
             raise Fault(missing, object=path, device=path) from error
         raise Fault(missing, object=path, path=path, what="missing") from error
     try:
-        identity = block.identify(descriptor)
+        identity = block.identify(place)
         rdev = os.makedev(identity.major, identity.minor)
-        device = Device(path, descriptor, identity, names_device(policy.devices_allow, rdev))
-        _check_policy(device, policy, file, rdev)
-        yield device
+        allowed = names_device(policy.devices_allow, rdev)
+        _check_policy(path, identity, rdev, policy, file, allowed=allowed)
+        descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(place)
+    try:
+        yield Device(path, descriptor, identity, allowed)
     finally:
         os.close(descriptor)
 
 
-def _check_policy(device: Device, policy: Policy, file: PolicyFile, rdev: int) -> None:
+def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: Policy, file: PolicyFile, *, allowed: bool) -> None:
     if names_device(policy.devices_deny, rdev):
-        left = "remove it from devices_deny"
-        raise file.refuse(f"{device.path} is denied", left, device.path)
-    driver = block.driver_kind(device.identity.name)
-    if driver in SERVABLE_DRIVERS and not device.allowed:
-        what = f"{device.path} is a {driver} device, whose content an ordinary account may control"
-        raise file.refuse(what, file.device_line(policy, device.path), device.path)
+        raise file.refuse(f"{path} is in devices_deny", file.deny_line(policy, rdev), path)
+    if identity.disk in block.root_disks(mounts.read()) and not (identity.is_partition and allowed):
+        raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=path, device=path)
+    driver = block.driver_kind(identity.name)
+    if driver in SERVABLE_DRIVERS and not allowed:
+        what = f"{path} is a {driver} device, whose content an ordinary account may control"
+        raise file.refuse(what, file.device_line(policy, path), path)
 
 
-def check_free(device: Device, policy: Policy, file: PolicyFile, *, at: str = "") -> None:
-    """Refuse a device that somebody uses, force or not.
+def check_free(device: Device, *, at: str = "") -> None:
+    """Refuse a device that somebody uses, force or not.  (A partition table is a signature: see ``check_signatures``.)
 
     :param at: a mount point where the device may be mounted already, because this request deals with that mount itself.
-    :raises Fault: 2101 for the disk of ``/``, 103 if it is mounted, 2100 if it is held or swapped on.
+    :raises Fault: 103 if it is mounted, 2100 if it is held or swapped on.
     """
-    table = mounts.read()
-    if device.identity.disk in block.root_disks(table) and not (device.identity.is_partition and device.allowed):
-        raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=device.path, device=device.path)
-    for usage in block.usage(device.identity, table):
+    for usage in block.usage(device.identity, mounts.read()):
+        if usage.kind == "partition" or (usage.kind == "mount" and at and usage.detail == at):
+            continue
         if usage.kind == "mount":
-            if at and usage.detail == at:
-                continue
-            raise Fault(codes.STORAGE_DEVICE_ALREADY_MOUNTED, object=device.path, cause=f"mounted on {usage.detail}")
-        raise Fault(codes.STORAGE_DEVICE_IN_USE, object=device.path, device=device.path, found=f"{usage.kind} {usage.detail}")
+            cause = f"{usage.device} is mounted on {printable(usage.detail)}"
+            raise Fault(codes.STORAGE_DEVICE_ALREADY_MOUNTED, object=device.path, cause=cause)
+        found = f"{usage.kind} {printable(usage.detail)} on {usage.device}"
+        raise Fault(codes.STORAGE_DEVICE_IN_USE, object=device.path, device=device.path, found=found)
 
 
 def check_signatures(device: Device, probed: Probed, policy: Policy, file: PolicyFile, run: RunDirectory, *, force: bool) -> None:

@@ -325,6 +325,9 @@ class Dispatcher:
             self._monitor.unwatch(descriptor)
         self._left_behind.append(running.process)
         task.running = None
+        for lock in task.locks:
+            lock.leave_to_worker()
+        task.locks = []
         step = running.step.row.step
         where = kernel_function(pid)
         self._advance(task, fault=Fault(codes.HELPER_WORKER_STUCK, object=task.subject, step=step, pid=pid, where=where))

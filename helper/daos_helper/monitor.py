@@ -88,6 +88,7 @@ class Monitor:
         finally:
             if self._dispatcher is not None:
                 self._dispatcher.shut_down()
+            self.audit.close()
         return status
 
     @property

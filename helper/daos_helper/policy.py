@@ -129,6 +129,10 @@ class PolicyFile:
         line = _line("mount_roots", (*policy.mount_roots, target))
         raise self.refuse(f"{target} is not at or below a mount root", line, target)
 
+    def deny_line(self, policy: Policy, rdev: int) -> str:
+        """Return the devices_deny line without the device."""
+        return _line("devices_deny", tuple(path for path in policy.devices_deny if not names_device((path,), rdev)))
+
     def device_line(self, policy: Policy, path: str) -> str:
         """Return the line that would allow the device."""
         return _line("devices_allow", (*policy.devices_allow, path))

@@ -98,7 +98,7 @@ MAKE_EXT4: Final = Row(
     "program",
     "root",
     NOTHING,
-    ("device, read and write",),
+    ("device, read only: reopened for writing by its descriptor",),
     ("ScmFormat", "MetadataFormat"),
     "mke2fs opens /proc/self/fd/N again and exclusively, which the device node's mode allows to uid 0; it needs no capability",
 )
@@ -172,3 +172,11 @@ MONITOR: Final[dict[str, str]] = {
 
 BOUNDING: Final[frozenset[str]] = frozenset(MONITOR).union(*(row.capabilities for row in TABLE))
 """The union: what the launcher leaves in the bounding set, and so the most that any step could ever have."""
+
+LAUNCHER: Final[dict[str, str]] = {
+    "CAP_SYS_RESOURCE": "the launcher raises limits that the caller lowered, before it cuts the bounding set",
+}
+"""What only the launcher uses; gone before Python starts."""
+
+EVER: Final[frozenset[str]] = BOUNDING.union(LAUNCHER)
+"""All that the helper may ever need: what the server leaves in its own bounding set."""

@@ -46,7 +46,15 @@ class RunDirectory:
 
         :raises Fault: 2010, naming the holder, if somebody else has it.
         """
-        descriptor = os.open(f"lock-{_file_name(resource)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+        name = f"lock-{_file_name(resource)}"
+        while True:
+            descriptor = self._lock_file(name, resource)
+            if os.fstat(descriptor).st_nlink:
+                return Lock(resource, descriptor, name, self._folder)
+            os.close(descriptor)  # its last holder removed it between our open and our lock
+
+    def _lock_file(self, name: str, resource: str) -> int:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -55,7 +63,7 @@ class RunDirectory:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise Fault(codes.HELPER_RESOURCE_BUSY, object=resource, resource=resource, holder=_holder(note)) from error
-        return Lock(resource, descriptor)
+        return descriptor
 
     def write(self, name: str, text: bytes) -> None:
         """Write a record so that it is there whole or not at all."""
@@ -89,9 +97,11 @@ class RunDirectory:
 class Lock:
     """A locked resource; its descriptor is handed to the worker that works on it."""
 
-    def __init__(self, resource: str, descriptor: int) -> None:
+    def __init__(self, resource: str, descriptor: int, name: str, folder: int) -> None:
         self.resource = resource
         self.descriptor = descriptor
+        self._name = name
+        self._folder = folder
 
     def note(self, *, pid: int, request: int, step: str) -> None:
         """Write down who holds the lock, for those who find it busy."""
@@ -100,7 +110,12 @@ class Lock:
         os.pwrite(self.descriptor, text[:NOTE_LIMIT], 0)
 
     def release(self) -> None:
-        """Close our descriptor; a worker that is still there keeps the lock."""
+        """Give the resource back, and leave no file."""
+        os.unlink(self._name, dir_fd=self._folder)
+        os.close(self.descriptor)
+
+    def leave_to_worker(self) -> None:
+        """Close our descriptor only: a worker that is stuck in the kernel keeps the lock for as long as it exists."""
         os.close(self.descriptor)
 
 

@@ -143,6 +143,7 @@ static void reset_limits(void) {
 
 static void become_root(void) {
     uid_t uids[3], gids[3];  // both are unsigned int
+    need(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == 0 ? 0 : prctl(PR_SET_SECUREBITS, 0, 0, 0, 0), "PR_SET_SECUREBITS");  // keepcaps too
     need(setgroups(0, NULL), "setgroups");
     need(setresgid(0, 0, 0) | setresuid(0, 0, 0), "setresuid or setresgid");
     need(getresuid(&uids[0], &uids[1], &uids[2]) | getresgid(&gids[0], &gids[1], &gids[2]), "getresuid or getresgid");
@@ -153,7 +154,6 @@ static void become_root(void) {
 static void cut_capabilities(void) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[2];
-    need(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == 0 ? 0 : prctl(PR_SET_SECUREBITS, 0, 0, 0, 0), "PR_SET_SECUREBITS");  // keepcaps too
     need(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "PR_CAP_AMBIENT");
     // Up to the first number that the kernel does not know, which on a newer kernel is past those of our headers.
     for (unsigned long number = 0; prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++)

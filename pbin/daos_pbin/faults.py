@@ -18,7 +18,7 @@ FIELD_LIMIT = 4096
 WIRE_FIELDS = ("code", "domain", "description", "object", "cause", "resolution")
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the reference's own word for it
     """An error with a stable code.
 
     :param code: a number from ``codes.py``.

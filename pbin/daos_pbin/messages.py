@@ -218,7 +218,7 @@ class BdevPrepare(Request[BdevPrepareResult], frozen=True, forbid_unknown_fields
 
 
 REQUESTS: dict[str, type[Request[Result]]] = {
-    request.__name__: request  # type: ignore[type-abstract,misc]
+    request.__name__: request
     for request in (
         ScmCheckFormat,
         ScmFormat,

@@ -84,7 +84,7 @@ def target_uid(request: BdevPrepare, context: Context) -> tuple[int, int]:
         return context.account.uid, context.account.gid
     uid = context.policy.target_users.get(request.target_user)
     if uid is None:
-        line = f"[target_users] {request.target_user} = <uid>"
+        line = f'target_users = {{ "{request.target_user}" = UID }}, with the number that "id -u" prints'
         raise context.file.refuse(f"{request.target_user} is not a target user", line, request.target_user)
     return uid, context.account.gid
 

@@ -50,7 +50,7 @@ def _device_needs_format(request: MetadataNeedsFormat, context: Context) -> Work
         probed = yield from probe(device)
         if not probed.is_ext4:
             return MetadataNeedsFormatResult(True, f"{device.path} carries {probed}")
-        check_free(device, context.policy, context.file)
+        check_free(device)
         inspected = yield from inspect_ext4(device.identity.path, device.number, DATA)
     return _data_verdict(inspected.has_data, device.path, mounted=False)
 
@@ -68,12 +68,12 @@ def format_metadata(request: MetadataFormat, context: Context) -> Work[MountResu
         made = yield from targets.make_account_directory(request.root_path, root, context)
         return MountResult(request.root_path, False, made)
     missing = codes.STORAGE_DEVICE_NOT_BLOCK
-    with opened(request.device, context.policy, context.file, write=True, missing=missing) as device:
+    with opened(request.device, context.policy, context.file, missing=missing) as device:
         mount = targets.mount_if_any(request.root_path)
         if mount is not None and not request.force:
             cause = f"{mount.fs_type} from {mount.source} is mounted on it"
             raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=request.root_path, cause=cause)
-        check_free(device, context.policy, context.file, at=request.root_path if request.force else "")
+        check_free(device, at=request.root_path if request.force else "")
         probed = yield from probe(device)
         check_signatures(device, probed, context.policy, context.file, context.run, force=request.force)
         if mount is not None:
@@ -91,7 +91,7 @@ def mount_metadata(request: MetadataMount, context: Context) -> Work[MountResult
         if mount is not None:
             _require_same(request.root_path, mount, device)
             return MountResult(request.root_path, True, False, targets.options_of(mount))
-        check_free(device, context.policy, context.file)
+        check_free(device)
         yield from require_ext4(device)
         return (yield from _attach(request.root_path, device, context))
 

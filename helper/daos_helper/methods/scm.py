@@ -81,8 +81,8 @@ def _format_device(request: ScmFormat, dcpm: Dcpm, context: Context) -> Work[Scm
     if mount is not None:
         _refuse_mounted(request, mount)
     missing = codes.SCM_FORMAT_MISSING_DEVICE
-    with opened(dcpm.device, context.policy, context.file, write=True, missing=missing) as device:
-        check_free(device, context.policy, context.file, at=request.mountpoint if request.force else "")
+    with opened(dcpm.device, context.policy, context.file, missing=missing) as device:
+        check_free(device, at=request.mountpoint if request.force else "")
         probed = yield from probe(device)
         check_signatures(device, probed, context.policy, context.file, context.run, force=request.force)
         if mount is not None:
@@ -118,7 +118,7 @@ def mount_scm(request: ScmMount, context: Context) -> Work[MountResult]:
         with opened(dcpm.device, context.policy, context.file, missing=codes.SCM_FORMAT_MISSING_DEVICE) as device:
             if mount is not None:
                 return _already(request.target, mount, same=(mount.major, mount.minor) == device.number)
-            check_free(device, context.policy, context.file)
+            check_free(device)
             yield from require_ext4(device)
             attached = yield from _attach_device(request.target, device, context)
     return MountResult(request.target, True, True, targets.options_of(targets.by_id(attached.mount_id)))

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The real monitor with methods that no product has: steps that crash, hang, flood, lie, or look around.
+
+Run as root: ``odd_helper.py FOLDER``, where the folder has the account files.  Tests only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from daos_bindings.linux import capabilities
+from daos_helper import monitor, privileges
+from daos_helper.methods import table
+from daos_helper.steps import Built, Exit, Step, Work, WorkerIO, perform
+from daos_pbin.frames import encode
+from daos_pbin.messages import Request, Result
+
+CLONE_NEWNS = 0x00020000
+ROWS = {row.step: row for row in privileges.TABLE}
+
+
+class OddResult(Result, frozen=True, forbid_unknown_fields=True):
+    """What an odd step has to say."""
+
+    said: dict[str, object]
+
+
+class Odd(Request[OddResult], frozen=True, forbid_unknown_fields=True):
+    """Do an odd thing in a worker.
+
+    :param kind: name of a function below.
+    :param row: step of the privilege table whose privileges the worker gets.
+    :param resource: what to lock.
+    :param text: for the function.
+    """
+
+    result_type = OddResult
+    kind: str
+    row: str = "probe"
+    resource: str = "odd"
+    text: str = ""
+
+
+class Said(Struct, frozen=True, forbid_unknown_fields=True):
+    """A worker's answer."""
+
+    said: dict[str, object]
+
+
+def crash(_io: WorkerIO, text: str) -> Built:
+    os.kill(os.getpid(), int(text))
+    return {"said": {}}
+
+
+def hang(io: WorkerIO, text: str) -> Built:
+    io.progress(0, 0, "", f"pid {os.getpid()}")
+    while True:
+        signal.pause()
+
+
+def leave(_io: WorkerIO, text: str) -> Built:
+    os._exit(int(text))
+
+
+def flood_output(_io: WorkerIO, text: str) -> Built:
+    line = b"x" * 99 + b"\n"
+    for _ in range(int(text) // 100):
+        os.write(1, line)
+    return {"said": {"printed": text}}
+
+
+def flood_answers(io: WorkerIO, text: str) -> Built:
+    while True:
+        io.log("x" * 4000)
+
+
+def garbage(_io: WorkerIO, text: str) -> Built:
+    for descriptor in open_descriptors():
+        if descriptor > 2:
+            os.write(descriptor, bytes.fromhex(text))
+    signal.pause()
+    return {"said": {}}
+
+
+def two_answers(_io: WorkerIO, text: str) -> Built:
+    for descriptor in open_descriptors():
+        if descriptor > 2:
+            os.write(descriptor, encode({"done": {"said": {}}}, 4096))
+    return {"said": {}}
+
+
+def wrong_type(_io: WorkerIO, text: str) -> Built:
+    return {"said": 5}
+
+
+def defect(_io: WorkerIO, text: str) -> Built:
+    raise ZeroDivisionError("a secret: /root/.ssh")
+
+
+def look_around(_io: WorkerIO, text: str) -> Built:
+    status = capabilities.read_status()
+    return {
+        "said": {
+            "uids": list(status.uids),
+            "gids": list(status.gids),
+            "groups": list(status.groups),
+            "effective": sorted(capabilities.names(status.effective)),
+            "permitted": sorted(capabilities.names(status.permitted)),
+            "inheritable": sorted(capabilities.names(status.inheritable)),
+            "bounding": sorted(capabilities.names(status.bounding)),
+            "ambient": sorted(capabilities.names(status.ambient)),
+            "no_new_privs": status.no_new_privs,
+            "descriptors": {str(fd): link for fd, link in open_descriptors().items()},
+        }
+    }
+
+
+def regain(_io: WorkerIO, text: str) -> Built:
+    """Try every way back to root that the worker could try; say which worked."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    worked: list[str] = []
+    start = os.getresuid()
+    calls: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("setresuid", lambda: os.setresuid(0, 0, 0)),
+        ("setgroups", lambda: os.setgroups([0])),
+        ("setresgid", lambda: os.setresgid(0, 0, 0)),
+        ("chroot", lambda: os.chroot("/")),
+        ("mknod", lambda: os.mknod("odd-device", 0o600 | 0o060000, os.makedev(7, 0))),
+        ("shadow", lambda: os.close(os.open("/etc/shadow", os.O_RDWR))),
+        ("kill", lambda: os.kill(1, 0)),
+    )
+    for name, call in calls:
+        try:
+            call()
+        except OSError:
+            continue
+        if not (start == (0, 0, 0) and name in ("setresuid", "setresgid", "shadow", "kill")):
+            worked.append(name)
+    if libc.unshare(CLONE_NEWNS) == 0:
+        worked.append("unshare")
+    return {"said": {"worked": worked}}
+
+
+def write(_io: WorkerIO, text: str) -> Built:
+    descriptor = os.open(text, os.O_WRONLY | os.O_TRUNC)
+    return {"said": {"written": os.write(descriptor, b"undone")}}
+
+
+def open_descriptors() -> dict[int, str]:
+    found: dict[int, str] = {}
+    for descriptor in range(256):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            continue
+        try:
+            found[descriptor] = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            found[descriptor] = "hidden"
+    return found
+
+
+def meet(_io: WorkerIO, text: str) -> Built:
+    """Meet another worker at a pipe: one opens it to read, the other to write; both must be there at once."""
+    path, role = text.rsplit(":", 1)
+    os.close(os.open(path, os.O_RDONLY if role == "read" else os.O_WRONLY))
+    return {"said": {"at": str(time.monotonic_ns())}}
+
+
+KINDS = {
+    function.__name__: function
+    for function in (
+        crash,
+        hang,
+        leave,
+        flood_output,
+        flood_answers,
+        garbage,
+        two_answers,
+        wrong_type,
+        defect,
+        look_around,
+        regain,
+        meet,
+    )
+}
+
+
+def work(request: Odd, context: object) -> Work[OddResult]:
+    row = ROWS[request.row]
+    if request.kind == "program":
+        ended = yield from perform(Step(row, "odd", program=tuple(request.text.split("\n"))), Exit)
+        return OddResult({"status": ended.status, "output": ended.output})
+    if request.kind == "undo":
+        try:
+            yield from perform(Step(row, "odd", run=lambda io: hang(io, "")), Said)
+        finally:
+            yield from perform(Step(row, "odd", run=lambda io: write(io, request.text)), Said)
+    function = KINDS[request.kind]
+    said = yield from perform(Step(row, "odd", run=lambda io: function(io, request.text)), Said)
+    return OddResult(said.said)
+
+
+def main() -> int:
+    folder = sys.argv[1]
+    if len(sys.argv) > 2:
+        monitor.FRAME_PATIENCE_S = float(sys.argv[2])
+    table.TABLE["Odd"] = table._method(
+        Odd,
+        authorise=lambda request, context: None,
+        resources=lambda request: (request.resource,),
+        changes=False,
+        subject=lambda request: request.resource,
+        work=work,
+    )
+    paths = monitor.Paths(
+        policy=f"{folder}/helper.toml",
+        run=f"{folder}/run",
+        audit=f"{folder}/audit.log",
+        account=f"{folder}/account",
+        worker=f"{folder}/worker",
+    )
+    return monitor.main(paths, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

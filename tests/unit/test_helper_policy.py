@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What the policy lets through, and the line that it prints for what it does not."""
+
+from __future__ import annotations
+
+import tomllib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daos_helper.paths import components, split
+from daos_helper.policy import DEFAULT_ROOTS, Policy, PolicyFile
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
+FILE = PolicyFile("/nonexistent/helper.toml")
+
+
+@pytest.mark.parametrize(
+    ("target", "root"),
+    [
+        ("/mnt/daos", "/mnt/daos"),
+        ("/mnt/daos/1", "/mnt/daos"),
+        ("/mnt/daos0", "/mnt/daos0"),
+        ("/mnt/daos127", "/mnt/daos127"),
+        ("/mnt/daos0/x", "/mnt/daos0"),
+        ("/var/lib/daos/control", "/var/lib/daos"),
+        ("/var/daos", "/var/daos"),
+    ],
+)
+def test_default_roots_contain(target: str, root: str) -> None:
+    assert FILE.check_target(Policy(), target) == root
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/mnt", "/mnt/daosx", "/mnt/daos0x", "/mnt/daos-1", "/mnt/daos\u0663", "/mnt/xdaos0", "/var/lib", "/var/lib/daosx", "/etc"],
+)
+def test_default_roots_do_not_contain(target: str) -> None:
+    with pytest.raises(Fault) as caught:
+        FILE.check_target(Policy(), target)
+    assert caught.value.code == codes.HELPER_POLICY_REFUSED
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "relative", "//", "/a//b", "/a/", "/a/.", "/a/..", "/../a", "/a/./b", "/a\nb", "/a\x7f", "/a\u202eb"),
+        "/" + "x" * 256,
+        "/x" * 2048,
+    ],
+)
+def test_paths_that_are_not_canonical(path: str) -> None:
+    with pytest.raises(Fault) as caught:
+        components(path)
+    assert caught.value.code == codes.STORAGE_PATH_INVALID
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_canonical_or_one_fault(text: str) -> None:
+    try:
+        parts = components(text)
+    except Fault as fault:
+        parts = ()
+        code = fault.code
+    else:
+        code = 0
+        parent, name = split(text)
+        assert parent.rstrip("/") + "/" + name == text
+    assert ("/" + "/".join(parts) == text) if code == 0 else code == codes.STORAGE_PATH_INVALID
+
+
+PIECES = st.sampled_from(["mnt", "daos", "daos0", "etc", "..", ".", "", "daos/", "lib", "var"])
+TARGETS = st.lists(PIECES, max_size=5).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(TARGETS)
+def test_whatever_is_let_through_is_inside_a_root(target: str) -> None:
+    try:
+        root = FILE.check_target(Policy(), target)
+    except Fault:
+        return
+    assert target == root or target.startswith(root + "/")
+    assert ".." not in target.split("/")
+
+
+def test_the_line_in_a_refusal_allows_exactly_what_was_refused() -> None:
+    target = '/srv/with "quotes" and \\backslash'
+    with pytest.raises(Fault) as caught:
+        FILE.check_target(Policy(), target)
+    line = next(part for part in caught.value.resolution.splitlines() if "mount_roots = " in part)
+    table = tomllib.loads(line[line.index("mount_roots = ") :])
+    policy = msgspec.convert(table, Policy)
+    assert policy.mount_roots == (*DEFAULT_ROOTS, target)
+    assert FILE.check_target(policy, target) == target
+
+
+def test_a_method_that_is_off_is_refused_with_the_line_that_switches_it_on() -> None:
+    policy = Policy(methods_off=("ScmFormat", "BdevPrepare"))
+    FILE.check_method(policy, "ScmMount")
+    with pytest.raises(Fault) as caught:
+        FILE.check_method(policy, "ScmFormat")
+    assert 'methods_off = ["BdevPrepare"]' in caught.value.resolution

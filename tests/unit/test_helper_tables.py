@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The helper's tables agree with each other and with the contract."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from daos_helper import attach, device, mkfs, privileges, targets
+from daos_helper.methods import bdev
+from daos_helper.methods.table import TABLE, Method
+from daos_pbin.bounding import HELPER_BOUNDING
+from daos_pbin.messages import REQUESTS
+from daos_pbin.methods import METHODS, PING
+
+
+def test_every_method_of_the_contract_is_answered() -> None:
+    assert set(TABLE) == set(REQUESTS)
+    assert (PING, *REQUESTS) == METHODS
+    assert all(TABLE[name].request is request for name, request in REQUESTS.items())
+
+
+def test_a_method_cannot_be_made_without_an_authorisation() -> None:
+    with pytest.raises(TypeError, match="authorise"):
+        Method(request=REQUESTS["ScmMount"], resources=lambda _: (), changes=False, subject=lambda _: "", work=TABLE["ScmMount"].work)  # type: ignore[call-arg]
+
+
+def test_every_method_that_is_named_in_the_privilege_table_exists_and_the_reverse() -> None:
+    assert {method for row in privileges.TABLE for method in row.methods} == set(TABLE)
+
+
+def test_every_row_is_used_and_every_used_row_is_in_the_table() -> None:
+    source = "".join(inspect.getsource(module) for module in (attach, device, mkfs, targets, bdev))
+    names = {name for name, value in vars(privileges).items() if isinstance(value, privileges.Row)}
+    assert len(names) == len(privileges.TABLE)
+    unused = {name for name in names if f"Step({name}," not in source and f", {name}, owner=" not in source}
+    assert not unused
+
+
+def test_rows_are_of_the_four_kinds_and_give_reasons() -> None:
+    for row in privileges.TABLE:
+        assert row.reason, row.step
+        assert (row.kind == "attach") == ("CAP_SYS_ADMIN" in row.capabilities), row.step
+        if row.kind == "attach":
+            assert row.identity == "worker", row.step
+            assert row.capabilities == {"CAP_SYS_ADMIN"}, row.step
+        if row.kind == "program":
+            assert row.identity == "root", row.step
+            assert not row.capabilities, row.step
+
+
+def test_the_server_leaves_exactly_what_the_helper_may_ever_need() -> None:
+    assert privileges.EVER == HELPER_BOUNDING
+    assert HELPER_BOUNDING - set(privileges.LAUNCHER) == privileges.BOUNDING
+
+
+def test_steps_with_cap_sys_admin_import_nothing_that_executes_or_parses() -> None:
+    """What runs as root in effect is on one page; this keeps the page's imports as they were reviewed."""
+    imported = {line for line in inspect.getsource(attach).splitlines() if line.startswith(("import ", "from "))}
+    assert imported == {
+        "from __future__ import annotations",
+        "import errno",
+        "import os",
+        "from typing import Final",
+        "from msgspec import Struct",
+        "from daos_bindings.linux import syscalls",
+        "from daos_helper.filesystems import Option",
+        "from daos_helper.paths import NO_LINKS",
+        "from daos_helper.privileges import ATTACH_EXT4, ATTACH_TMPFS, DETACH, INSPECT_EXT4",
+        "from daos_helper.steps import Built, Step, Work, WorkerIO, perform",
+        "from daos_pbin import codes",
+        "from daos_pbin.faults import Fault",
+    }
+
+
+BEFORE_FIRST_FRAME = {
+    "_cffi_backend", "asyncio", "ctypes", "dataclasses", "enum", "json", "logging", "msgspec", "multiprocessing", "pickle", "prctl", "re",
+    "socket", "ssl", "subprocess", "threading", "tomllib", "typing",
+}  # fmt: skip
+
+
+def test_monitor_is_light_before_the_first_payload() -> None:
+    code = f"import sys; sys.path[:0] = {sys.path!r}; import daos_helper.monitor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", code], check=True, capture_output=True, text=True)
+    assert not BEFORE_FIRST_FRAME & set(done.stdout.split())
+
+
+def test_bounding_header_needs_no_package() -> None:
+    """The launcher's header is generated before anything is installed."""
+    path = [entry for entry in sys.path if entry.endswith("/helper")]
+    code = f"import sys; sys.path.append({path[0]!r}); import daos_helper.privileges as p; print(*sorted(p.BOUNDING))"
+    done = subprocess.run(["/usr/bin/python3", "-I", "-S", "-B", "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == sorted(privileges.BOUNDING)
