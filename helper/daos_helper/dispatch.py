@@ -340,9 +340,13 @@ class Dispatcher:
         task.locks = []
         del self._tasks[task.id]
         if result is not None:
-            self._monitor.send(envelope.result(task.id, msgspec.to_builtins(result)))
-        else:
-            fault = fault or Fault(codes.HELPER_INTERNAL, object=task.subject, what="no answer")
+            try:
+                self._monitor.send(envelope.result(task.id, msgspec.to_builtins(result)))
+            except FrameError as error:
+                fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what=f"an answer that cannot be sent: {error.reason}")
+        elif fault is None:
+            fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what="no answer")
+        if fault is not None:
             self._monitor.send(envelope.failure(task.id, fault))
         self._audit(task, "end", fault=fault)
         self._start_ready()
@@ -364,25 +368,24 @@ class Dispatcher:
         self._monitor.audit.line(**values)
 
     def shut_down(self) -> None:
-        """Kill all workers and wait for those that can die."""
-        for task in list(self._tasks.values()):
-            running = task.running
-            if running is not None:
-                running.process.kill()
-                if not _dies(running.process):
-                    running.process.close()
-                    continue
-                running.process.close()
+        """Kill all workers, then wait for them together, a bounded time."""
+        running = [task.running.process for task in self._tasks.values() if task.running is not None]
+        for process in running:
+            process.kill()
+        deadline = time.monotonic() + STUCK_S
+        for process in running:
+            _wait_until(process, deadline)
+            process.close()
+        for task in self._tasks.values():
             self._audit(task, "end", fault=Fault(codes.HELPER_SESSION_CLOSED, reason="the caller closed the session"))
 
 
-def _dies(process: Worker) -> bool:
-    """Wait for a killed worker, a bounded time; tell whether it died."""
+def _wait_until(process: Worker, deadline: float) -> None:
+    """Wait for a killed worker to end, and reap it; one that is stuck in the kernel is left to init."""
     poller = select.poll()
     poller.register(process.pidfd, select.POLLIN)
-    if not poller.poll(STUCK_S * 1000):
-        return False
-    return process.reap() is not None
+    if poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        process.reap()
 
 
 def _too_late(task: Task, step: str) -> Fault:

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from daos_bindings.linux import mounts, syscalls
+from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import Mount
 from daos_helper.attach import detach
 from daos_helper.context import Context
@@ -65,7 +66,7 @@ def options_of(mount: Mount | None) -> str:
     """Return the options in force, as the kernel shows them."""
     if mount is None:
         return ""
-    return ",".join(dict.fromkeys((*mount.options, *mount.super_options)))
+    return printable(",".join(dict.fromkeys((*mount.options, *mount.super_options))))
 
 
 @contextmanager
@@ -158,7 +159,7 @@ def unmount(path: str) -> Work[bool]:
         if mount is None:
             return changed
         if mount.fs_type not in OURS:
-            found = f"{mount.fs_type} from {mount.source}"
+            found = printable(f"{mount.fs_type} from {mount.source}")
             raise Fault(codes.STORAGE_MOUNT_FOREIGN, object=path, target=path, found=found)
         parent, name = split(path)
         with opened(parent) as parent_fd:

@@ -12,9 +12,11 @@ from msgpack import packb, unpackb  # type: ignore[import-untyped]  # it ships n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from daos_pbin.faults import Fault
+
+    Container = Mapping[str, object] | Mapping[object, object] | Sequence[object]
 
 HEADER_SIZE = 4
 REQUEST_LIMIT = 64 * 1024
@@ -98,9 +100,7 @@ def _unpack(body: bytes | bytearray) -> object:
         raise
     except UnicodeDecodeError:
         raise FrameError("a string is not UTF-8") from None
-    except (MemoryError, RecursionError):
-        raise FrameError("too large to decode") from None
-    except Exception as error:  # whatever a decoder does with hostile bytes is one answer
+    except Exception as error:  # MemoryError and RecursionError too: whatever a decoder does with hostile bytes is one answer
         raise FrameError(f"not one well-formed msgpack map within the limits ({type(error).__name__})") from None
     return value
 
@@ -108,22 +108,27 @@ def _unpack(body: bytes | bytearray) -> object:
 def _check_text(text: str) -> None:
     if "\0" in text:
         raise FrameError("a string contains NUL")
+    # A character has at most four bytes, so most strings need not be encoded to be measured.
+    if len(text) > MAX_STRING_BYTES // 4 and len(text.encode()) > MAX_STRING_BYTES:
+        raise FrameError(f"a string of more than {MAX_STRING_BYTES} bytes")
 
 
 def _check_map(mapping: dict[object, object]) -> None:
+    if len(mapping) > MAX_MAP:
+        raise FrameError(f"a map of more than {MAX_MAP} keys")
     for key in mapping:
         if type(key) is not str:
             raise FrameError("a map key is not a string")
         _check_text(key)
 
 
-def _check_values(container: dict[object, object] | list[object], deeper: list[dict[object, object] | list[object]]) -> None:
+def _check_values(values: Iterable[object], deeper: list[Container]) -> None:
     """Check the values of one container; append the containers among them to ``deeper``."""
-    for value in container.values() if isinstance(container, dict) else container:
+    for value in values:
         kind = type(value)
         if kind is str:
             _check_text(value)  # type: ignore[arg-type]  # mypy does not narrow by type() through a name
-        elif isinstance(value, (dict, list)):
+        elif isinstance(value, (dict, list, tuple)):
             deeper.append(value)
         elif kind is float:
             if value != value or value in (float("inf"), float("-inf")):
@@ -132,19 +137,27 @@ def _check_values(container: dict[object, object] | list[object], deeper: list[d
             raise FrameError(f"a value of a type that does not belong here ({kind.__name__})")
 
 
-def _check_tree(root: dict[object, object]) -> None:
-    """Check types, strings and depth of a decoded value, level by level: no recursion that hostile bytes could steer."""
-    level: list[dict[object, object] | list[object]] = [root]
-    depth = 0
+def _check_tree(root: Container) -> None:
+    """Check everything below a value against the limits, level by level: no recursion that hostile bytes could steer."""
+    level = [root]
+    depth, nodes = 0, 1
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             raise FrameError(f"nested deeper than {MAX_DEPTH}")
-        deeper: list[dict[object, object] | list[object]] = []
+        deeper: list[Container] = []
         for container in level:
             if isinstance(container, dict):
+                nodes += 2 * len(container)
                 _check_map(container)
-            _check_values(container, deeper)
+                _check_values(container.values(), deeper)
+            else:
+                nodes += len(container)
+                if len(container) > MAX_ARRAY:
+                    raise FrameError(f"an array of more than {MAX_ARRAY} elements")
+                _check_values(container, deeper)
+        if nodes > MAX_NODES:
+            raise FrameError(f"more than {MAX_NODES} values")
         level = deeper
 
 
@@ -160,10 +173,10 @@ def decode(body: bytes | bytearray) -> dict[str, object]:
     return value
 
 
-def encode(message: Mapping[str, object], limit: int) -> bytes:
+def encode(message: dict[str, object], limit: int) -> bytes:
     """Return the whole frame of a message, header included.
 
-    What a peer would refuse is not sent: the packed body is decoded again under the rules of ``decode``.
+    What a peer would refuse is not sent.
 
     :param limit: ``REQUEST_LIMIT`` or ``ANSWER_LIMIT``, in bytes of the body.
     :raises FrameError: if the message is too long or contains what no frame may contain.
@@ -174,7 +187,7 @@ def encode(message: Mapping[str, object], limit: int) -> bytes:
         raise FrameError(f"cannot be packed ({type(error).__name__})") from None
     if len(body) > limit:
         raise FrameError(f"{len(body)} bytes, more than {limit}")
-    decode(body)
+    _check_tree(message)
     return len(body).to_bytes(HEADER_SIZE, "big") + body
 
 

@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from daos_bindings.linux import mounts
+from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import NETWORK_FILE_SYSTEMS, Mount
 from daos_helper import targets
 from daos_helper.attach import attach_ext4, inspect_ext4
@@ -71,7 +72,7 @@ def format_metadata(request: MetadataFormat, context: Context) -> Work[MountResu
     with opened(request.device, context.policy, context.file, missing=missing) as device:
         mount = targets.mount_if_any(request.root_path)
         if mount is not None and not request.force:
-            cause = f"{mount.fs_type} from {mount.source} is mounted on it"
+            cause = printable(f"{mount.fs_type} from {mount.source} is mounted on it")
             raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=request.root_path, cause=cause)
         check_free(device, at=request.root_path if request.force else "")
         probed = yield from probe(device)
@@ -114,7 +115,7 @@ def _attach(path: str, device: Device, context: Context) -> Work[MountResult]:
 
 def _require_same(path: str, mount: Mount, device: Device) -> None:
     if (mount.major, mount.minor) != device.number:
-        cause = f"{mount.fs_type} from {mount.source} is mounted on it, not {device.path}"
+        cause = printable(f"{mount.fs_type} from {mount.source} is mounted on it, not {device.path}")
         raise Fault(codes.STORAGE_TARGET_ALREADY_MOUNTED, object=path, cause=cause)
 
 

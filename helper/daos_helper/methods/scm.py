@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import Mount
 from daos_helper import targets
 from daos_helper.attach import Attached, attach_ext4, attach_tmpfs
@@ -173,4 +174,4 @@ def _has_size(mount: Mount, ramdisk: Ramdisk) -> bool:
 
 def _words(mount: Mount) -> str:
     options = ",".join(mount.super_options)
-    return f"{mount.fs_type} from {mount.source} is mounted on {mount.mount_point} ({options})"
+    return printable(f"{mount.fs_type} from {mount.source} is mounted on {mount.mount_point} ({options})")

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Builds ``daos_bindings._linux``: the system calls that Python's ``os`` does not have.
+
+Only libc and kernel headers are needed.  Every call goes through ``syscall(2)``, so that glibc 2.34 (EL9), which has no wrapper
+for most of them, is enough.  Each C function answers with the result, or with ``-errno``; ``syscalls.py`` makes that an OSError.
+"""
+
+from pathlib import Path
+
+from cffi import FFI
+
+DECLARATIONS = """
+long daos_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
+long daos_fsopen(const char *fs_type);
+long daos_fsconfig_flag(int fs, const char *key);
+long daos_fsconfig_string(int fs, const char *key, const char *value);
+long daos_fsconfig_create(int fs);
+long daos_fsmount(int fs, unsigned int attributes);
+long daos_move_mount(int mount, int target);
+long daos_umount_nofollow(const char *path);
+
+struct daos_mount_identity {
+    uint64_t mount_id;
+    int is_mount_root;
+    uint32_t major;
+    uint32_t minor;
+};
+long daos_statx_mount(int fd, struct daos_mount_identity *found);
+
+struct daos_capability_sets {
+    uint64_t effective;
+    uint64_t permitted;
+    uint64_t inheritable;
+};
+long daos_capget(struct daos_capability_sets *found);
+long daos_capset(const struct daos_capability_sets *wanted);
+
+long daos_bounding_read(unsigned long capability);
+long daos_bounding_drop(unsigned long capability);
+long daos_ambient_clear(void);
+long daos_ambient_raise(unsigned long capability);
+long daos_set_dumpable(int dumpable);
+long daos_set_securebits(unsigned long bits);
+"""
+
+SOURCE = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+/* Numbers newer than the oldest headers this may be built with; the same on every architecture unless said otherwise. */
+#ifndef SYS_move_mount             /* include/uapi/asm-generic/unistd.h, Linux 5.2 */
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_fsopen                 /* as above */
+#define SYS_fsopen 430
+#endif
+#ifndef SYS_fsconfig               /* as above */
+#define SYS_fsconfig 431
+#endif
+#ifndef SYS_fsmount                /* as above */
+#define SYS_fsmount 432
+#endif
+#ifndef SYS_openat2                /* as above, Linux 5.6 */
+#define SYS_openat2 437
+#endif
+#ifndef UMOUNT_NOFOLLOW            /* include/linux/fs.h; glibc has it in sys/mount.h, which clashes with linux/mount.h */
+#define UMOUNT_NOFOLLOW 0x00000008
+#endif
+#ifndef AT_EMPTY_PATH              /* include/uapi/linux/fcntl.h */
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef STATX_MNT_ID               /* include/uapi/linux/stat.h, Linux 5.8 */
+#define STATX_MNT_ID 0x00001000U
+#endif
+#ifndef STATX_ATTR_MOUNT_ROOT      /* include/uapi/linux/stat.h, Linux 5.8 */
+#define STATX_ATTR_MOUNT_ROOT 0x00002000
+#endif
+#ifndef PR_CAP_AMBIENT             /* include/uapi/linux/prctl.h, Linux 4.3 */
+#define PR_CAP_AMBIENT 47
+#define PR_CAP_AMBIENT_RAISE 2
+#define PR_CAP_AMBIENT_CLEAR_ALL 4
+#endif
+
+struct daos_mount_identity {
+    uint64_t mount_id;
+    int is_mount_root;
+    uint32_t major;
+    uint32_t minor;
+};
+
+struct daos_capability_sets {
+    uint64_t effective;
+    uint64_t permitted;
+    uint64_t inheritable;
+};
+
+static long result(long rc)
+{
+    return rc < 0 ? -(long)errno : rc;
+}
+
+static long daos_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve)
+{
+    struct open_how how;
+
+    memset(&how, 0, sizeof(how));
+    how.flags = flags | O_CLOEXEC;
+    how.resolve = resolve;
+    return result(syscall(SYS_openat2, directory, path, &how, sizeof(how)));
+}
+
+static long daos_fsopen(const char *fs_type)
+{
+    return result(syscall(SYS_fsopen, fs_type, FSOPEN_CLOEXEC));
+}
+
+static long daos_fsconfig_flag(int fs, const char *key)
+{
+    return result(syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0));
+}
+
+static long daos_fsconfig_string(int fs, const char *key, const char *value)
+{
+    return result(syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
+}
+
+static long daos_fsconfig_create(int fs)
+{
+    return result(syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+}
+
+static long daos_fsmount(int fs, unsigned int attributes)
+{
+    return result(syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes));
+}
+
+static long daos_move_mount(int mount, int target)
+{
+    return result(syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+}
+
+static long daos_umount_nofollow(const char *path)
+{
+    return result(syscall(SYS_umount2, path, UMOUNT_NOFOLLOW));
+}
+
+static long daos_statx_mount(int fd, struct daos_mount_identity *found)
+{
+    struct statx status;
+
+    memset(&status, 0, sizeof(status));
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
+        return -(long)errno;
+    /* An older kernel leaves out what it does not know, without an error. */
+    if (!(status.stx_mask & STATX_MNT_ID) || !(status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+        return -(long)ENOTSUP;
+    found->mount_id = status.stx_mnt_id;
+    found->is_mount_root = (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    found->major = status.stx_dev_major;
+    found->minor = status.stx_dev_minor;
+    return 0;
+}
+
+static long daos_capget(struct daos_capability_sets *found)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct half[_LINUX_CAPABILITY_U32S_3];
+
+    memset(half, 0, sizeof(half));
+    if (syscall(SYS_capget, &header, half) < 0)
+        return -(long)errno;
+    found->effective = half[0].effective | (uint64_t)half[1].effective << 32;
+    found->permitted = half[0].permitted | (uint64_t)half[1].permitted << 32;
+    found->inheritable = half[0].inheritable | (uint64_t)half[1].inheritable << 32;
+    return 0;
+}
+
+static long daos_capset(const struct daos_capability_sets *wanted)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct half[_LINUX_CAPABILITY_U32S_3];
+
+    half[0].effective = (uint32_t)wanted->effective;
+    half[0].permitted = (uint32_t)wanted->permitted;
+    half[0].inheritable = (uint32_t)wanted->inheritable;
+    half[1].effective = (uint32_t)(wanted->effective >> 32);
+    half[1].permitted = (uint32_t)(wanted->permitted >> 32);
+    half[1].inheritable = (uint32_t)(wanted->inheritable >> 32);
+    return result(syscall(SYS_capset, &header, half));
+}
+
+static long daos_bounding_read(unsigned long capability)
+{
+    return result(prctl(PR_CAPBSET_READ, capability, 0UL, 0UL, 0UL));
+}
+
+static long daos_bounding_drop(unsigned long capability)
+{
+    return result(prctl(PR_CAPBSET_DROP, capability, 0UL, 0UL, 0UL));
+}
+
+static long daos_ambient_clear(void)
+{
+    return result(prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL));
+}
+
+static long daos_ambient_raise(unsigned long capability)
+{
+    return result(prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_RAISE, capability, 0UL, 0UL));
+}
+
+static long daos_set_dumpable(int dumpable)
+{
+    return result(prctl(PR_SET_DUMPABLE, (unsigned long)(dumpable != 0), 0UL, 0UL, 0UL));
+}
+
+static long daos_set_securebits(unsigned long bits)
+{
+    return result(prctl(PR_SET_SECUREBITS, bits, 0UL, 0UL, 0UL));
+}
+"""
+
+ffibuilder = FFI()
+ffibuilder.cdef(DECLARATIONS)
+ffibuilder.set_source("daos_bindings._linux", SOURCE, extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"])
+
+if __name__ == "__main__":
+    ffibuilder.compile(tmpdir=str(Path(__file__).resolve().parent.parent), verbose=True)
