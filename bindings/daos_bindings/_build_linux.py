@@ -41,6 +41,16 @@ long daos_ambient_clear(void);
 long daos_ambient_raise(unsigned long capability);
 long daos_set_dumpable(int dumpable);
 long daos_set_securebits(unsigned long bits);
+
+struct daos_thread {
+    uint64_t bounding;
+    uint64_t ambient;
+    uint32_t fsuid;
+    uint32_t fsgid;
+    int no_new_privs;
+};
+long daos_read_thread(int last_capability, struct daos_thread *found);
+long daos_capability_that_comes_back(uint64_t held, int last_capability);
 """
 
 SOURCE = r"""
@@ -86,6 +96,7 @@ SOURCE = r"""
 #endif
 #ifndef PR_CAP_AMBIENT             /* include/uapi/linux/prctl.h, Linux 4.3 */
 #define PR_CAP_AMBIENT 47
+#define PR_CAP_AMBIENT_IS_SET 1
 #define PR_CAP_AMBIENT_RAISE 2
 #define PR_CAP_AMBIENT_CLEAR_ALL 4
 #endif
@@ -101,6 +112,14 @@ struct daos_capability_sets {
     uint64_t effective;
     uint64_t permitted;
     uint64_t inheritable;
+};
+
+struct daos_thread {
+    uint64_t bounding;
+    uint64_t ambient;
+    uint32_t fsuid;
+    uint32_t fsgid;
+    int no_new_privs;
 };
 
 static long result(long rc)
@@ -226,6 +245,44 @@ static long daos_set_dumpable(int dumpable)
 static long daos_set_securebits(unsigned long bits)
 {
     return result(prctl(PR_SET_SECUREBITS, bits, 0UL, 0UL, 0UL));
+}
+
+/* What /proc/self/status says of the calling thread, without the cost of making and reading that text. */
+static long daos_read_thread(int last_capability, struct daos_thread *found)
+{
+    memset(found, 0, sizeof(*found));
+    for (int capability = 0; capability <= last_capability && capability < 64; capability++) {
+        int there = prctl(PR_CAPBSET_READ, (unsigned long)capability, 0UL, 0UL, 0UL);
+        int ambient = prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_IS_SET, (unsigned long)capability, 0UL, 0UL);
+        if (there < 0 || ambient < 0)
+            return -errno;
+        found->bounding |= (uint64_t)there << capability;
+        found->ambient |= (uint64_t)ambient << capability;
+    }
+    /* An id that does not exist changes nothing, and the call answers with the id in force. */
+    found->fsuid = (uint32_t)syscall(SYS_setfsuid, -1);
+    found->fsgid = (uint32_t)syscall(SYS_setfsgid, -1);
+    found->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0UL, 0UL, 0UL, 0UL);
+    return found->no_new_privs < 0 ? -errno : 0;
+}
+
+/* Ask for every capability that is not held, for the thread itself and for its children: the first that is granted, plus 64
+   if it is for children, or -1. */
+#define DAOS_FOR_CHILDREN 64
+static long daos_capability_that_comes_back(uint64_t held, int last_capability)
+{
+    for (int capability = 0; capability <= last_capability && capability < 64; capability++) {
+        uint64_t bit = (uint64_t)1 << capability;
+        struct daos_capability_sets own = {held | bit, held | bit, 0};
+        struct daos_capability_sets children = {held, held, bit};
+        if (held & bit)
+            continue;
+        if (daos_capset(&own) == 0)
+            return capability;
+        if (daos_capset(&children) == 0)
+            return DAOS_FOR_CHILDREN + capability;
+    }
+    return -1;
 }
 """
 

@@ -8,6 +8,7 @@ watches the clock, and answers exactly once, whatever the worker does: crash, ha
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from daos_bindings.linux import capabilities
 from daos_helper import worker
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
@@ -95,6 +97,11 @@ class Dispatcher:
         self._tasks: dict[int, Task] = {}
         self._queue: list[tuple[Task, Work[Result]]] = []
         self._left_behind: list[Worker] = []
+        # Read once here, where every worker inherits it, rather than in each of them.
+        capabilities.last_capability()
+        # What is there now is never freed: telling the collector so keeps forked workers from copying its pages.
+        gc.collect()
+        gc.freeze()
 
     # Requests
 

@@ -19,6 +19,7 @@ from daos_helper.paths import NO_LINKS, belongs_to_root, open_directory, split
 from daos_helper.privileges import MAKE_ACCOUNT_DIRECTORY, MAKE_MOUNT_POINT, Row
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
+from daos_pbin.envelope import clean
 from daos_pbin.faults import Fault
 
 OURS: Final = frozenset({"tmpfs", "ext4"})
@@ -66,7 +67,7 @@ def options_of(mount: Mount | None) -> str:
     """Return the options in force, as the kernel shows them."""
     if mount is None:
         return ""
-    return printable(",".join(dict.fromkeys((*mount.options, *mount.super_options))))
+    return clean(",".join(dict.fromkeys((*mount.options, *mount.super_options))))
 
 
 @contextmanager

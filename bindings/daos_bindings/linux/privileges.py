@@ -70,9 +70,10 @@ def _must_be(what: str, found: object, wanted: object) -> None:
         raise PrivilegeError(f"{what} should be {wanted} and is {found}")
 
 
-def _must_have_one_thread(found: caps.ProcessPrivileges) -> None:
-    if found.threads != 1:
-        raise PrivilegeError(f"{found.threads} threads are running, and only the calling one would lose its privileges")
+def _must_have_one_thread() -> None:
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:
+        raise PrivilegeError(f"{threads} threads are running, and only the calling one would lose its privileges")
 
 
 def limit_bounding(keep: Iterable[str]) -> None:
@@ -85,14 +86,15 @@ def limit_bounding(keep: Iterable[str]) -> None:
     """
     kept = caps.mask(keep)
     known = frozenset(prctl.ALL_CAPS)
-    there = [number for number in range(caps.last_capability() + 1) if syscalls.bounding_has(number)]
-    for number in there:
-        if not kept >> number & 1:
+    last = caps.last_capability()
+    there = syscalls.read_thread(last).bounding
+    for number in range(last + 1):
+        if there >> number & 1 and not kept >> number & 1:
             drop = prctl.capbset_drop if number in known else syscalls.bounding_drop
             _do(f"drop {caps.name(number)} from the bounding set", drop, number)
-    left = [number for number in there if syscalls.bounding_has(number) and not kept >> number & 1]
+    left = syscalls.read_thread(last).bounding & ~kept
     if left:
-        raise PrivilegeError(f"the bounding set still has {', '.join(map(caps.name, left))}")
+        raise PrivilegeError(f"the bounding set still has {_words(left)}")
 
 
 def become(uid: int, gid: int, *, capabilities: Collection[str]) -> None:
@@ -105,7 +107,7 @@ def become(uid: int, gid: int, *, capabilities: Collection[str]) -> None:
     :raises KeyError: for an unknown capability, before anything is changed.
     """
     wanted = caps.mask(capabilities)
-    _must_have_one_thread(caps.read_status())
+    _must_have_one_thread()
     # These two need CAP_SETPCAP, which goes with everything else below.
     _do("set the secure bits", syscalls.set_securebits, WORKER_BITS)
     limit_bounding(capabilities)
@@ -151,8 +153,8 @@ def drop_to_account(uid: int, gid: int, *, bounding: Iterable[str]) -> None:
         raise ValueError(f"uid {uid}, gid {gid} is no account to drop to")
     kept = tuple(bounding)
     limit_mask = caps.mask(kept)
-    before = caps.read_status()
-    _must_have_one_thread(before)
+    _must_have_one_thread()
+    before = syscalls.read_thread(caps.last_capability())
     limit_bounding(kept)
     _do("empty the ambient set", syscalls.ambient_clear)
     _do("leave the supplementary groups", os.setgroups, [gid])
@@ -161,7 +163,7 @@ def drop_to_account(uid: int, gid: int, *, bounding: Iterable[str]) -> None:
     _do(f"become uid {uid}", os.setresuid, uid, uid, uid)
     _do("empty the capability sets", syscalls.capset, effective=0, permitted=0, inheritable=0)
     prove_account(uid, gid)
-    _must_be("the bounding set", _words(caps.read_status().bounding), _words(before.bounding & limit_mask))
+    _must_be("the bounding set", _words(syscalls.read_thread(caps.last_capability()).bounding), _words(before.bounding & limit_mask))
 
 
 def prove_account(uid: int, gid: int) -> None:
@@ -189,15 +191,10 @@ def _try_ids(uid: int, gid: int) -> None:
 
 def _try_capabilities(wanted: int) -> None:
     """Ask for each capability that should be gone, for the process itself and for children."""
-    for number in range(caps.last_capability() + 1):
-        bit = 1 << number
-        # Some eighty refusals in the start of every worker: not through _must_be_refused, to be quick.
-        for more, inheritable in ((wanted | bit, 0), (wanted, bit)) if not wanted & bit else ():
-            try:
-                syscalls.capset(effective=more, permitted=more, inheritable=inheritable)
-            except OSError:
-                continue
-            raise PrivilegeError(f"{caps.name(number)} came back{' for children' if inheritable else ''}")
+    back = syscalls.capability_that_comes_back(wanted, caps.last_capability())
+    if back is not None:
+        number, for_children = back
+        raise PrivilegeError(f"{caps.name(number)} came back{' for children' if for_children else ''}")
 
 
 def _try_ambient(wanted: int) -> None:
@@ -209,18 +206,18 @@ def _try_ambient(wanted: int) -> None:
     _do("empty the inheritable set", syscalls.capset, effective=wanted, permitted=wanted, inheritable=0)
 
 
-def _check_ids(uid: int, gid: int, *, groups: tuple[int, ...]) -> caps.ProcessPrivileges:
-    """Compare the ids, by system call and, for the file system's ones, by /proc; returns what /proc says."""
-    found = caps.read_status()
+def _check_ids(uid: int, gid: int, *, groups: tuple[int, ...]) -> syscalls.Thread:
+    """Compare the ids, the file system's ones included; returns what else the kernel holds of the thread."""
+    found = syscalls.read_thread(caps.last_capability())
     _must_be("the uids", os.getresuid(), (uid, uid, uid))
     _must_be("the gids", os.getresgid(), (gid, gid, gid))
-    _must_be("the four uids in /proc", found.uids, (uid,) * 4)
-    _must_be("the four gids in /proc", found.gids, (gid,) * 4)
-    _must_be("the supplementary groups", found.groups, groups)
+    _must_be("the uid for files", found.fsuid, uid)
+    _must_be("the gid for files", found.fsgid, gid)
+    _must_be("the supplementary groups", tuple(os.getgroups()), groups)
     return found
 
 
-def _check_sets(found: caps.ProcessPrivileges, wanted: int) -> None:
+def _check_sets(found: syscalls.Thread, wanted: int) -> None:
     sets = syscalls.capget()
     _must_be("the effective capabilities", _words(sets.effective), _words(wanted))
     _must_be("the permitted capabilities", _words(sets.permitted), _words(wanted))

@@ -59,6 +59,16 @@ class CapSets(msgspec.Struct, frozen=True):
     inheritable: int
 
 
+class Thread(msgspec.Struct, frozen=True):
+    """Of the calling thread: bounding and ambient set as masks, the file system's ids, and whether it can gain nothing."""
+
+    bounding: int
+    ambient: int
+    fsuid: int
+    fsgid: int
+    no_new_privs: bool
+
+
 def _checked(rc: int, what: str) -> int:
     """Return *rc*, or raise the error that a negative one is."""
     if rc < 0:
@@ -195,3 +205,21 @@ def set_dumpable(dumpable: bool) -> None:
 def set_securebits(bits: int) -> None:
     """Set the thread's secure bits.  Needs CAP_SETPCAP.  (python-prctl refuses the two bits about the ambient set.)"""
     _checked(int(lib.daos_set_securebits(bits)), "prctl PR_SET_SECUREBITS")
+
+
+def read_thread(last_capability: int) -> Thread:
+    """Read what the kernel holds of the calling thread, as /proc/self/status would say."""
+    found = ffi.new("struct daos_thread *")
+    _checked(int(lib.daos_read_thread(last_capability, found)), "prctl")
+    return Thread(int(found.bounding), int(found.ambient), int(found.fsuid), int(found.fsgid), bool(found.no_new_privs))
+
+
+def capability_that_comes_back(held: int, last_capability: int) -> tuple[int, bool] | None:
+    """Ask the kernel for every capability outside *held*, for the thread and for its children.
+
+    Returns the first that is granted, and whether it is for children; None if all are refused.
+
+    In one call, because it is some eighty refusals in the start of every worker.
+    """
+    number = int(lib.daos_capability_that_comes_back(held, last_capability))
+    return None if number < 0 else (number % 64, number >= 64)

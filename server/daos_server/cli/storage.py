@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The storage commands: plan, show the plan, run it, show what became of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
+if TYPE_CHECKING:
+    from daos_server.cli.options import Invocation
+
+
+def work(invocation: Invocation, command: str, *, dry_run: bool = False, force: bool = False) -> None:
+    """Run one storage command to its end; the exit code is left in ``invocation``.
+
+    :raises Fault: if it could not even be planned.
+    """
+    interrupt_on_stop()
+    from daos_server.cli.execute import execute
+    from daos_server.cli.logs import start_log
+    from daos_server.cli.run import scrub_proxies
+    from daos_server.config.load import load
+
+    path = config_path(invocation)
+    _become_account(invocation)
+    if not invocation.allow_proxy:
+        scrub_proxies(os.environ)
+    start_log(invocation)
+    execute(invocation, load(path), command, dry_run=dry_run, force=force)
+
+
+def interrupt_on_stop() -> None:
+    """Make the signals that stop a service, or a closed terminal, end the command as Ctrl-C does, with a word about it."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def config_path(invocation: Invocation) -> str:
+    """Return the absolute path of the configuration file: the one given, relative to where we are, or the installation's.
+
+    :raises Fault: 2304 if a relative path is given in a working directory that is gone.
+    """
+    if not invocation.config:
+        return invocation.installation.config_file
+    try:
+        return os.path.abspath(invocation.config)
+    except OSError as error:
+        raise Fault(codes.SERVER_CONFIG_UNREADABLE, path=invocation.config, cause=f"the working directory: {error.strerror}") from error
+
+
+def _become_account(invocation: Invocation) -> None:
+    from pwd import getpwnam
+
+    from daos_server.identity import become_account
+
+    name = invocation.installation.account
+    try:
+        account = getpwnam(name)
+    except KeyError:
+        raise Fault(codes.SERVER_PRIVILEGE_DROP_FAILED, reason=f"this system has no account {name}") from None
+    become_account(account.pw_uid, account.pw_gid, name, account.pw_dir)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How large a RAM disk may be, and whether memory is there for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+from daos_server.plan.units import GIB, KIB, MIB, bytes_text, kib_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MIN_RAMDISK = 4 * GIB
+"""Smallest RAM disk of an engine, in bytes."""
+PER_TARGET = 128 * MIB
+MIN_ENGINE = GIB
+WANTED_PERCENT = 90
+"""Part of a RAM disk that must be available when it is made, in percent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """The largest RAM disk of each engine that memory allows.
+
+    :param size: in bytes, at least 4 GiB.
+    :param arithmetic: how it came about, line by line.
+    """
+
+    size: int
+    arithmetic: tuple[str, ...]
+
+    @property
+    def gib(self) -> int:
+        """The size in whole GiB, rounded down: what ``scm_size`` 0 becomes."""
+        return self.size // GIB
+
+
+def engine_reservation(targets: int) -> int:
+    """Return the bytes that an engine needs beside its RAM disk: 128 MiB per target, at least 1 GiB.
+
+    :raises ValueError: if there is no target.
+    """
+    if targets < 1:
+        raise ValueError(f"an engine has at least one target, not {targets}")
+    return max(targets * PER_TARGET, MIN_ENGINE)
+
+
+def max_ramdisk(*, total_kib: int, hugepage_bytes: int, reserved_gib: int, targets: int, engines: int) -> Limit:
+    """Return the largest RAM disk of each engine.
+
+    :param total_kib: all memory of the machine (MemTotal), above 0.
+    :param hugepage_bytes: memory that hugepages take.
+    :param reserved_gib: memory kept for the system (``system_ram_reserved``).
+    :param targets: of one engine, above 0; all engines have the same.
+    :param engines: above 0.
+    :raises Fault: 214 if less than 4 GiB is left for an engine.
+    :raises ValueError: if memory, targets or engines are not above 0.
+    """
+    if total_kib < 1:
+        raise ValueError("the size of memory is not known")
+    if engines < 1:
+        raise ValueError(f"at least one engine shares the memory, not {engines}")
+    total = total_kib * KIB
+    per_engine = engine_reservation(targets)
+    reserved = hugepage_bytes + reserved_gib * GIB + engines * per_engine
+    size = (total - reserved) // engines
+    if size < MIN_RAMDISK:
+        raise _low("Total", MIN_RAMDISK, reserved + MIN_RAMDISK * engines, total)
+    line = (
+        f"RAM disk of each engine: ({bytes_text(total)} memory - {bytes_text(hugepage_bytes)} hugepages - {reserved_gib} GiB for the system"
+        f" - {engines} x {bytes_text(per_engine)} per engine) / {engines} = {bytes_text(size)} at most"
+    )
+    return Limit(size=size, arithmetic=(line,))
+
+
+def over_maximum(configured_gib: int, limit: Limit) -> Fault | None:
+    """Return fault 731 for a configured size that is over the limit, else None.  A format warns of it; a start refuses."""
+    size = configured_gib * GIB
+    if size <= limit.size:
+        return None
+    return Fault(codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM, conf=bytes_text(size), max=bytes_text(limit.size))
+
+
+def needed_available(sizes_gib: Sequence[int]) -> int:
+    """Return the bytes that must be available before RAM disks of these sizes are made: 90 % of their sum."""
+    return sum(sizes_gib) * GIB // 100 * WANTED_PERCENT
+
+
+def check_available(sizes_gib: Sequence[int], available_kib: int) -> str:
+    """Check that memory is there for RAM disks of these sizes, and return the arithmetic.
+
+    :raises Fault: 214 if less is available than 90 % of their sum.
+    """
+    size, need, have = sum(sizes_gib) * GIB, needed_available(sizes_gib), available_kib * KIB
+    if have < need:
+        raise _low("Available", size, need, have)
+    return (
+        f"memory available: {kib_text(available_kib)}; {WANTED_PERCENT} % of {bytes_text(size)} of RAM disk is {bytes_text(need)}: enough"
+    )
+
+
+def _low(variant: str, size: int, need: int, have: int) -> Fault:
+    return Fault(codes.SCM_RAMDISK_LOW_MEM, variant=variant, size=bytes_text(size), need=bytes_text(need), have=bytes_text(have))

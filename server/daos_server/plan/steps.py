@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What a plan is made of.  A step says what it will do before it is done; sending it to whoever does it is not its business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from daos_server.plan.units import bytes_text, pages_text
+
+if TYPE_CHECKING:
+    from daos_pbin.faults import Fault
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing to be done.
+
+    :param key: a name that is the same in every run of one configuration, such as ``scm:0``.
+    :param subject: what it is done to: a path or a node.
+    :param engine: index of the engine; None for what all engines share.
+    :param tier: index of the storage tier; None if it is no tier.
+    :param force: destroy what is there: given for this command, or for the interrupted one that is being completed.
+    :param lost: what is destroyed, in words; empty if nothing is there.
+    :param needs: keys of the steps of this plan without which it is skipped.
+    """
+
+    action: ClassVar[str] = ""
+
+    key: str
+    subject: str
+    engine: int | None = None
+    tier: int | None = None
+    force: bool = False
+    lost: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def destructive(self) -> bool:
+        """Whether data that is there now is lost by it."""
+        return bool(self.lost)
+
+    @property
+    def where(self) -> str:
+        """The step's place in the configuration; empty for what all engines share."""
+        if self.engine is None:
+            return ""
+        return f"engine {self.engine}" if self.tier is None else f"engine {self.engine} tier {self.tier}"
+
+    def describe(self) -> str:
+        """Return one line that says what will be done, to what, and what is lost."""
+        text = self._describe()
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{text}" + (f"; DESTROYS what is there: {self.lost}" if self.lost else "")
+
+    def _describe(self) -> str:
+        return f"{self.action} {self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatMetadata(Step):
+    """Make the root of the control metadata; a device is left mounted for the steps that follow.
+
+    :param device: canonical path of the device; empty for a plain directory.
+    """
+
+    action: ClassVar[str] = "format control metadata"
+    device: str = ""
+
+    def _describe(self) -> str:
+        if self.device:
+            return f"make an ext4 file system on {self.device} and mount it on {self.subject} for the control metadata"
+        return f"make the folder {self.subject} for the control metadata"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountMetadata(Step):
+    """Mount the control metadata, which is formatted already, for the steps that follow."""
+
+    action: ClassVar[str] = "mount control metadata"
+    device: str
+
+    def _describe(self) -> str:
+        return f"mount {self.device} on {self.subject} to reach the control metadata"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeMetadataFolders(Step):
+    """Make the metadata folder anew, with one folder per engine; ``subject`` is ``<root>/daos_control``."""
+
+    action: ClassVar[str] = "make metadata folders"
+    root: str
+    engines: tuple[int, ...]
+
+    def _describe(self) -> str:
+        names = ", ".join(f"engine{index}" for index in self.engines)
+        return f"make {self.subject}, owned by the server's account, with the folders {names}; anything in it before is removed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmountMetadata(Step):
+    """Unmount the metadata device: at the end of a format, or in a reset."""
+
+    action: ClassVar[str] = "unmount control metadata"
+    device: str = ""
+
+    def _describe(self) -> str:
+        return f"unmount the control metadata from {self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatRam(Step):
+    """Mount a new tmpfs as SCM.
+
+    :param size_gib: size in GiB, above 0.
+    :param numa_node: the node whose memory is preferred.
+    """
+
+    action: ClassVar[str] = "format SCM (ram)"
+    size_gib: int
+    numa_node: int = 0
+    disable_hugepages: bool = False
+
+    def _describe(self) -> str:
+        pages = "without huge pages" if self.disable_hugepages else "in huge pages"
+        return f"mount a new tmpfs of {bytes_text(self.size_gib * GIB)} on {self.subject}, {pages}, from NUMA node {self.numa_node} first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatDcpm(Step):
+    """Make ext4 on a block device and mount it as SCM; ``device`` is its canonical path."""
+
+    action: ClassVar[str] = "format SCM (dcpm)"
+    device: str
+
+    def _describe(self) -> str:
+        return f"make an ext4 file system on {self.device} and mount it on {self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateFile(Step):
+    """Make the file that stands for an SSD.
+
+    :param size: size in bytes, a multiple of 4096.
+    :param superblock: path of the engine's superblock: if it turns out to be there, the file is left as it is.
+    """
+
+    action: ClassVar[str] = "create bdev file"
+    size: int
+    superblock: str = ""
+
+    def _describe(self) -> str:
+        unless = f", unless {self.superblock} is there" if self.superblock else ""
+        return f"make the file {self.subject} of {bytes_text(self.size)}, mode 0600, its blocks allocated{unless}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteNvmeConf(Step):
+    """Write the engine's NVMe configuration.
+
+    :param content: the whole file.
+    :param folder: the engine's metadata folder, made if it is missing; empty if the file goes into SCM.
+    """
+
+    action: ClassVar[str] = "write NVMe configuration"
+    content: str = field(repr=False)
+    folder: str = ""
+
+    def _describe(self) -> str:
+        return f"write the NVMe configuration {self.subject} ({len(self.content.encode())} bytes)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetHugepages(Step):
+    """Give NUMA nodes their hugepages.
+
+    :param nodes: (node, pages there now, pages wanted) of every node concerned.
+    :param page_kib: size of one page in KiB.
+    """
+
+    action: ClassVar[str] = "set hugepages"
+    nodes: tuple[tuple[int, int, int], ...]
+    page_kib: int
+
+    def _describe(self) -> str:
+        parts = [f"node {node}: {have} -> {max(have, want)} pages ({pages_text(want, self.page_kib)})" for node, have, want in self.nodes]
+        return "give hugepages to " + "; ".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanHugepages(Step):
+    """Remove the hugepage files of processes that are gone."""
+
+    action: ClassVar[str] = "remove stale hugepage files"
+    files: tuple[str, ...] = ()
+
+    def _describe(self) -> str:
+        return f"remove {len(self.files)} hugepage file(s) whose owner is dead: {', '.join(self.files)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnHugepages(Step):
+    """Give back the hugepages that earlier prepares added."""
+
+    action: ClassVar[str] = "give hugepages back"
+
+    def _describe(self) -> str:
+        return "give back the hugepages that earlier prepares added, as far as nothing uses them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmountScm(Step):
+    """Unmount SCM.
+
+    :param kind: file system type of the mount.
+    """
+
+    action: ClassVar[str] = "unmount SCM"
+    kind: str = ""
+
+    def _describe(self) -> str:
+        return f"unmount the {self.kind} on {self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A part that needs no step: it is as it should be, or is left alone for a reason.
+
+    :param already: True if it is as it should be; False if it is left out.
+    """
+
+    subject: str
+    action: str
+    already: bool
+    detail: str
+    engine: int | None = None
+    tier: int | None = None
+
+    def describe(self) -> str:
+        """Return one line that says what is left alone and why."""
+        place = (
+            "" if self.engine is None else f"engine {self.engine}: " if self.tier is None else f"engine {self.engine} tier {self.tier}: "
+        )
+        return f"{place}{self.subject} stays as it is: {self.detail}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a command will do, complete and exact; nothing has been done.
+
+    :param command: ``prepare``, ``format`` or ``reset``.
+    :param steps: in the order in which they are done; those of one kind of SCM run side by side.
+    :param standing: the parts that need no step.
+    :param notes: arithmetic and findings, each a line.
+    :param refusals: why the command does nothing at all; empty if it may run.
+    :param digest: fingerprint of what the configuration asks for.
+    """
+
+    command: str
+    steps: tuple[Step, ...] = ()
+    standing: tuple[Standing, ...] = ()
+    notes: tuple[str, ...] = ()
+    refusals: tuple[Fault, ...] = ()
+    force: bool = False
+    digest: str = ""
+
+    @property
+    def destructive(self) -> bool:
+        """Whether any step loses data that is there now."""
+        return any(step.destructive for step in self.steps)
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the plan as lines: the steps in their order, then what stays as it is."""
+        return (*(step.describe() for step in self.steps), *(part.describe() for part in self.standing))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the plan as the value that ``--json`` prints."""
+        return {
+            "command": self.command,
+            "steps": [
+                {
+                    "engine": step.engine,
+                    "tier": step.tier,
+                    "subject": step.subject,
+                    "action": step.action,
+                    "destructive": step.destructive,
+                    "description": step.describe(),
+                }
+                for step in self.steps
+            ],
+            "standing": [
+                {
+                    "engine": part.engine,
+                    "tier": part.tier,
+                    "subject": part.subject,
+                    "action": part.action,
+                    "already": part.already,
+                    "detail": part.detail,
+                }
+                for part in self.standing
+            ],
+            "notes": list(self.notes),
+            "refusals": [fault.to_wire() for fault in self.refusals],
+        }

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The storage commands: each is planned, then run.  What the command line calls, and later the daemon.
+
+``plan_prepare``, ``plan_format`` and ``plan_reset`` only look, and their plan is complete and exact; ``run`` does it.  ``prepare``,
+``format_storage`` and ``reset`` do both with one helper; ``scan`` only looks.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from daos_pbin.faults import Fault
+from daos_server.installation import Installation
+from daos_server.plan import format as format_planner
+from daos_server.plan import prepare as prepare_planner
+from daos_server.plan import reset as reset_planner
+from daos_server.plan.wanted import from_config
+from daos_server.storage import facts, journal
+from daos_server.storage.helper import LazyHelper
+from daos_server.storage.lock import only_one
+from daos_server.storage.report import Report, Silent, partial_failure
+from daos_server.storage.runner import Runner
+from daos_server.storage.scan import scan_report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from daos_server.config.load import LoadedConfig
+    from daos_server.config.model import ServerConfig
+    from daos_server.plan.steps import Plan
+    from daos_server.plan.unfinished import Unfinished
+    from daos_server.plan.wanted import Wanted
+    from daos_server.storage.helper import Session, SessionFactory
+    from daos_server.storage.report import Reporter
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a storage command works with.
+
+    :param session: makes a session with the helper; None starts the installation's.  It is entered only if something needs it.
+    :param hostname: as the engines use it in device names.
+    """
+
+    config: LoadedConfig | ServerConfig
+    installation: Installation = field(default_factory=Installation)
+    session: SessionFactory | None = None
+    hostname: str = field(default_factory=lambda: os.uname().nodename)
+
+    def wanted(self) -> Wanted:
+        """Return what the configuration asks for, its paths free of symbolic links."""
+        config = self.config
+        return from_config(config.config if isinstance(config, tuple) else config, self.hostname, os.path.realpath)
+
+    @asynccontextmanager
+    async def helper(self, reporter: Reporter) -> AsyncIterator[LazyHelper]:
+        """Have a helper that starts when it is first called."""
+        helper = LazyHelper(self.session or self._start, reporter)
+        try:
+            yield helper
+        finally:
+            await helper.close()
+
+    def _start(self, reporter: Reporter) -> Session:
+        from daos_pbin.session import HelperSession
+
+        return HelperSession(self.installation.helper, on_log=lambda line: reporter.log(line.level, line.text))
+
+
+async def plan_prepare(ctx: Context, *, force: bool = False) -> Plan:
+    """Plan the hugepages; there is nothing to force."""
+    del force
+    return prepare_planner.plan_prepare(ctx.wanted(), facts.read_host())
+
+
+async def plan_format(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
+    """Plan the format of everything that is not formatted, or, forced, of everything."""
+    async with ctx.helper(reporter or Silent()) as helper:
+        return await _plan_format(ctx, helper, force=force)
+
+
+async def plan_reset(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
+    """Plan what takes back mounts and hugepages."""
+    async with ctx.helper(reporter or Silent()) as helper:
+        return await _plan_reset(ctx, helper, force=force)
+
+
+async def _plan_format(ctx: Context, helper: facts.Helper, *, force: bool) -> Plan:
+    from dataclasses import replace
+
+    wanted = ctx.wanted()
+    unfinished, note = _unfinished(ctx)
+    plan = format_planner.plan_format(wanted, await facts.gather(wanted, helper), force=force, unfinished=unfinished)
+    return replace(plan, notes=(note, *plan.notes)) if note else plan
+
+
+async def _plan_reset(ctx: Context, helper: facts.Helper, *, force: bool) -> Plan:
+    wanted = ctx.wanted()
+    unfinished, _ = _unfinished(ctx)
+    return reset_planner.plan_reset(wanted, await facts.gather(wanted, helper), force=force, unfinished=unfinished is not None)
+
+
+def _unfinished(ctx: Context) -> tuple[Unfinished | None, str]:
+    """Return the record of an interrupted format; one that cannot be read gives no consent to anything."""
+    try:
+        return journal.read(ctx.installation.state_dir), ""
+    except Fault as fault:
+        return None, f"the record of an earlier format is not used: {fault.description}"
+
+
+async def run(plan: Plan, ctx: Context, reporter: Reporter | None = None) -> Report:
+    """Do what a plan says and report on every part.
+
+    :raises Fault: the plan's refusal if it has one; 2010 if another storage command is running; 2114 if the state folder
+        cannot be used.  What fails of the steps is in the report.
+    """
+    listener = reporter or Silent()
+    refusal = refusal_of(plan)
+    if refusal is not None:
+        raise refusal
+    with only_one(ctx.installation.state_dir):
+        record = _begin(plan, ctx)
+        async with ctx.helper(listener) as helper:
+            report = await Runner(plan, helper, listener, record).run()
+        if plan.command == "format" and not report.failed:
+            journal.remove(ctx.installation.state_dir)
+    return report
+
+
+def refusal_of(plan: Plan) -> Fault | None:
+    """Return the one fault that stands for a plan's refusals; None if it may run."""
+    if len(plan.refusals) < 2:
+        return plan.refusals[0] if plan.refusals else None
+    return partial_failure([f"{fault.object or fault.name} ({fault.code})" for fault in plan.refusals], len(plan.refusals))
+
+
+def _begin(plan: Plan, ctx: Context) -> journal.Journal | None:
+    if plan.command != "format" or not plan.steps:
+        return None
+    earlier, _ = _unfinished(ctx)
+    if earlier is not None and (earlier.digest != plan.digest or plan.force):
+        earlier = None
+    return journal.Journal.begin(ctx.installation.state_dir, plan.steps, digest=plan.digest, force=plan.force, earlier=earlier)
+
+
+async def prepare(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Report:
+    """Plan and run ``prepare``; raises as ``run``."""
+    return await run(await plan_prepare(ctx, force=force), ctx, reporter)
+
+
+async def format_storage(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Report:
+    """Plan and run ``format``; raises as ``run``."""
+    return await run(await plan_format(ctx, force=force, reporter=reporter), ctx, reporter)
+
+
+async def reset(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Report:
+    """Plan and run ``reset``; raises as ``run``."""
+    return await run(await plan_reset(ctx, force=force, reporter=reporter), ctx, reporter)
+
+
+async def scan(ctx: Context, *, reporter: Reporter | None = None) -> Report:
+    """Look at everything that the configuration names, and at the host's hugepages and memory."""
+    wanted = ctx.wanted()
+    async with ctx.helper(reporter or Silent()) as helper:
+        found = await facts.gather(wanted, helper)
+    unfinished, note = _unfinished(ctx)
+    return scan_report(wanted, found, unfinished=unfinished is not None, note=note)
