@@ -189,6 +189,20 @@ def test_uninstall_refuses_while_storage_is_mounted_on_its_state(place: Layout) 
     assert Path(place.helper).exists()
 
 
+def test_uninstall_refuses_while_an_account_that_it_would_remove_is_in_use(place: Layout, installation: Installation) -> None:
+    assert run_installer("install", place).returncode == 0
+    manifest = Path(place.manifest)
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**content, "accounts": [place.account]}), encoding="utf-8")
+    with installation.account.start(["/bin/cat"]) as running:
+        done = run_installer("uninstall", place)
+        running.communicate(b"", timeout=60)
+    assert done.returncode == 1
+    assert str(running.pid) in done.stderr
+    assert Path(place.helper).exists()
+    assert accounts.lookup(place.account) is not None
+
+
 def test_uninstall_of_nothing_names_the_prefix(place: Layout) -> None:
     done = run_installer("uninstall", place)
     assert done.returncode == 1

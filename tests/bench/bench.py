@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The figures: how long the installed programs take, with what they are compared to beside them.
+
+Medians, printed as a table and written as JSON.  Nothing here passes or fails.  Run as root against an installation; a
+mount namespace of its own gives it a hugetlbfs to call a worker for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daos_pbin.messages import BdevPrepare, Ramdisk, ScmCheckFormat
+from daos_pbin.plain import PlainSession
+
+CLONE_NEWNS = 0x00020000
+Figures = dict[str, float | int | None]
+
+ROWS = (
+    ("bare_python_ms", "ms", "python3 -I -S -B -c pass", "the floor under a cold call"),
+    ("sudo_true_ms", "ms", "sudo -n true", "what administrators are used to"),
+    ("cold_ping_ms", "ms", "cold Ping: start, handshake, answer, exit", "at most 2.5 x bare"),
+    ("cold_payload_ms", "ms", "first call with a payload, from start to exit", "at most 5 x bare"),
+    ("warm_ping_us", "us", "warm Ping", "below 100"),
+    ("worker_call_us", "us", "warm call through a forked worker", "at most 1500"),
+    ("monitor_rss_kib", "KiB", "peak memory of the monitor after all of it", "at most 16384"),
+    ("cli_help_ms", "ms", "daos_server --help", "at most 250"),
+)
+
+
+def milliseconds(work: Callable[[], object], count: int) -> float:
+    """Return the median time of ``count`` calls, in ms."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def command(*arguments: str) -> Callable[[], object]:
+    """Return a call that runs a program and throws its output away."""
+    return lambda: subprocess.run(arguments, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def interpreter_of(prefix: Path) -> str:
+    """Return the interpreter that the installation fixed."""
+    return (prefix / "bin" / "daos_server").read_text().splitlines()[0].removeprefix("#!").split()[0]
+
+
+@contextmanager
+def hugetlbfs() -> Iterator[None]:
+    """Mount a hugetlbfs on /dev/hugepages, for this process alone: without one there is nothing to call a worker for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["/usr/bin/mount", "--make-rprivate", "/"], check=True)
+    Path("/dev/hugepages").mkdir(exist_ok=True)
+    subprocess.run(["/usr/bin/mount", "-t", "hugetlbfs", "daos-bench", "/dev/hugepages"], check=True)
+    yield
+
+
+def sudo(count: int) -> float | None:
+    """Return what ``sudo -n true`` takes, or None where there is none."""
+    if not os.path.exists("/usr/bin/sudo"):
+        return None
+    try:
+        return milliseconds(command("/usr/bin/sudo", "-n", "true"), count)
+    except subprocess.CalledProcessError:
+        return None
+
+
+def measure(prefix: Path, count: int) -> Figures:
+    """Take all figures."""
+    helper = str(prefix / "bin" / "daos_server_helper")
+    check = ScmCheckFormat("/mnt/daos", ramdisk=Ramdisk(4))
+    clean = BdevPrepare(clean_hugepages_only=True)
+
+    def cold_ping() -> None:
+        with PlainSession(helper) as session:
+            session.ping()
+
+    def cold_payload() -> None:
+        with PlainSession(helper) as session:
+            session.call(check)
+
+    figures: Figures = {"bare_python_ms": milliseconds(command(interpreter_of(prefix), "-I", "-S", "-B", "-c", "pass"), count)}
+    figures["sudo_true_ms"] = sudo(count)
+    figures["cold_ping_ms"] = milliseconds(cold_ping, count)
+    figures["cold_payload_ms"] = milliseconds(cold_payload, count)
+    with PlainSession(helper) as session:
+        figures["warm_ping_us"] = milliseconds(session.ping, 20 * count) * 1e3
+        figures["worker_call_us"] = milliseconds(lambda: session.call(clean), count) * 1e3
+        status = Path(f"/proc/{session.pid}/status").read_text()
+        figures["monitor_rss_kib"] = int(status.split("VmHWM:")[1].split()[0])
+    figures["cli_help_ms"] = milliseconds(command(str(prefix / "bin" / "daos_server"), "--help"), max(20, count // 4))
+    return figures
+
+
+def show(figures: Figures) -> None:
+    """Print the table."""
+    bare = figures["bare_python_ms"] or 1
+    print(f"{'what':46} {'median':>10}      {'x bare':>6}  wanted")
+    for key, unit, words, wanted in ROWS:
+        value = figures[key]
+        if value is None:
+            print(f"{words:46} {'not here':>10}")
+            continue
+        ratio = f"{value / bare:6.2f}" if unit == "ms" else " " * 6
+        print(f"{words:46} {value:10.2f} {unit:4} {ratio}  {wanted}")
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="Measure the installed programs.")
+    parser.add_argument("--prefix", type=Path, default=Path("/opt/daos"))
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--count", type=int, default=100, help="calls per figure (default: 100)")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("bench: must be run as root: it starts the installed helper", file=sys.stderr)
+        return 1
+    with hugetlbfs():
+        figures = measure(options.prefix, options.count)
+    show(figures)
+    if options.json:
+        machine = {"machine": platform.machine(), "kernel": platform.release(), "cpus": os.cpu_count(), "calls": options.count}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(figures | machine, indent=2) + "\n")
+        print(f"\nwritten to {options.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
