@@ -21,6 +21,8 @@ FILE_LIMIT = 16 * 1024 * 1024
 """Bytes after which the file is turned over once, so that a caller cannot fill the disk."""
 SEND_PATIENCE_S = 2.0
 """Seconds that a line waits for a journal that does not read."""
+PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._:@,+-"
+"""Characters of which a value needs no quotes."""
 VALUE_LIMIT = 512
 """Characters kept of one value."""
 
@@ -28,7 +30,7 @@ VALUE_LIMIT = 512
 def quote(value: object) -> str:
     """Return a value as one word, or as quoted text in which every unusual character is escaped."""
     text = str(value)[:VALUE_LIMIT]
-    if text and all(character.isascii() and (character.isalnum() or character in "/._:@,+-") for character in text):
+    if text and not text.strip(PLAIN):
         return text
     escaped = "".join(
         character if " " <= character <= "~" and character not in '"\\' else f"\\u{ord(character):04x}" for character in text
@@ -53,9 +55,10 @@ class DatagramSink:
             raise
         self._connection.settimeout(SEND_PATIENCE_S)
 
-    def write(self, text: str) -> None:
-        """Send one line."""
-        self._connection.send((self._head + text + self._tail).encode())
+    def write(self, texts: tuple[str, ...]) -> None:
+        """Send lines, a datagram each."""
+        for text in texts:
+            self._connection.send((self._head + text + self._tail).encode())
 
     def close(self) -> None:
         """Close the connection."""
@@ -75,10 +78,10 @@ class FileSink:
             os.close(self._descriptor)
             self._descriptor = _open_own(path)
 
-    def write(self, text: str) -> None:
-        """Append one line."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        os.write(self._descriptor, f"{moment} {IDENTIFIER}[{os.getpid()}]: {text}\n".encode())
+    def write(self, texts: tuple[str, ...]) -> None:
+        """Append lines, all at once."""
+        head = time.strftime(f"%Y-%m-%dT%H:%M:%SZ {IDENTIFIER}[{os.getpid()}]: ", time.gmtime())
+        os.write(self._descriptor, "".join([f"{head}{text}\n" for text in texts]).encode())
 
     def close(self) -> None:
         """Close the file."""
@@ -109,11 +112,15 @@ class Audit:
 
     def line(self, **values: object) -> None:
         """Write one line.  After a failure ``writable`` is false."""
+        self.lines(values)
+
+    def lines(self, *several: dict[str, object]) -> None:
+        """Write lines that belong together."""
         if self._sink is None:
             return
-        text = self._common + "".join(f" {key}={quote(value)}" for key, value in values.items())
+        texts = [self._common + "".join([f" {key}={quote(value)}" for key, value in values.items()]) for values in several]
         try:
-            self._sink.write(text)
+            self._sink.write(tuple(texts))
         except OSError as error:
             self._tried.append(f"write: {error.strerror or error}")
             self.close()

@@ -18,16 +18,14 @@ from typing import Final
 
 import msgspec
 
-from daos_bindings.linux import capabilities
-from daos_helper import worker
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
 from daos_helper.methods.table import TABLE, Method
 from daos_helper.monitor import Monitor
 from daos_helper.policy import PolicyFile
+from daos_helper.process import Worker, drain
 from daos_helper.rundir import Lock, RunDirectory, kernel_function
 from daos_helper.steps import OUTPUT_KEPT, Step, Work
-from daos_helper.worker import Worker
 from daos_pbin import codes, envelope
 from daos_pbin.envelope import RequestEnvelope
 from daos_pbin.faults import Fault
@@ -97,11 +95,7 @@ class Dispatcher:
         self._tasks: dict[int, Task] = {}
         self._queue: list[tuple[Task, Work[Result]]] = []
         self._left_behind: list[Worker] = []
-        # Read once here, where every worker inherits it, rather than in each of them.
-        capabilities.last_capability()
-        # What is there now is never freed: telling the collector so keeps forked workers from copying its pages.
-        gc.collect()
-        gc.freeze()
+        self._fork: Callable[[Step, Identity, tuple[int, ...]], Worker] | None = None
 
     # Requests
 
@@ -208,7 +202,9 @@ class Dispatcher:
             self._answer(task, fault=Fault(codes.HELPER_INTERNAL, object=task.subject, what=type(error).__name__))
 
     def _start(self, task: Task, step: Step) -> None:
-        process = worker.start(step, self._worker_account, tuple(lock.descriptor for lock in task.locks))
+        if self._fork is None:
+            self._fork = _ready_to_fork()
+        process = self._fork(step, self._worker_account, tuple(lock.descriptor for lock in task.locks))
         for lock in task.locks:
             lock.note(pid=process.pid, request=task.id, step=step.row.step)
         task.running = Running(step, process)
@@ -220,7 +216,7 @@ class Dispatcher:
         running = task.running
         if running is None:
             return
-        data = worker.drain(running.process.answers, 64 * 1024)
+        data = drain(running.process.answers, 64 * 1024)
         if not data:
             self._monitor.unwatch(running.process.answers)
             return
@@ -259,7 +255,7 @@ class Dispatcher:
         running = task.running
         if running is None:
             return
-        data = worker.drain(running.process.output, 64 * 1024)
+        data = drain(running.process.output, 64 * 1024)
         if not data:
             self._monitor.unwatch(running.process.output)
             return
@@ -385,6 +381,18 @@ class Dispatcher:
             process.close()
         for task in self._tasks.values():
             self._audit(task, "end", fault=Fault(codes.HELPER_SESSION_CLOSED, reason="the caller closed the session"))
+
+
+def _ready_to_fork() -> Callable[[Step, Identity, tuple[int, ...]], Worker]:
+    """Load, once and before the first fork, what every worker inherits; a session that needs no worker does without."""
+    from daos_bindings.linux import capabilities
+    from daos_helper.worker import start
+
+    capabilities.last_capability()
+    # What is there now is never freed: telling the collector so keeps forked workers from copying its pages.
+    gc.collect()
+    gc.freeze()
+    return start
 
 
 def _wait_until(process: Worker, deadline: float) -> None:

@@ -147,9 +147,9 @@ class Monitor:
                 self._dispatcher.cancel(message.id)
             return
         if message.method == PING and not message.payload:
-            self.audit.line(event="start", request=message.id, method=PING)
+            line = {"event": "start", "request": message.id, "method": PING}
+            self.audit.lines(line, {**line, "event": "end", "verdict": "done"})
             self.send(envelope.result(message.id, {"version": VERSION, "app_name": APP_NAME}))
-            self.audit.line(event="end", request=message.id, method=PING, verdict="done")
             return
         if self._dispatcher is None:
             from daos_helper.dispatch import Dispatcher

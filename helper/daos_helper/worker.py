@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import gc
 import os
-import select
-import signal
 from typing import Final, NoReturn
 
 from daos_bindings.linux import privileges
 from daos_helper.accounts import Identity
 from daos_helper.privileges import Row
+from daos_helper.process import Worker
 from daos_helper.steps import Step
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -52,39 +51,6 @@ class Channel:
         data = encode(message, ANSWER_LIMIT)
         while data:
             data = data[os.write(self._descriptor, data) :]
-
-
-class Worker:
-    """The monitor's view of a running worker.
-
-    :ivar pid: its process id.
-    :ivar pidfd: readable when it has ended.
-    :ivar answers: its private pipe.
-    :ivar output: what it prints.
-    """
-
-    def __init__(self, pid: int, answers: int, output: int) -> None:
-        self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.answers = answers
-        self.output = output
-
-    def kill(self) -> None:
-        """Kill it, if it is still there."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-
-    def reap(self) -> int | None:
-        """Return its wait status, or None if it has not ended."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return status if pid else None
-
-    def close(self) -> None:
-        """Close our ends."""
-        for descriptor in (self.pidfd, self.answers, self.output):
-            os.close(descriptor)
 
 
 def start(step: Step, worker_account: Identity, locks: tuple[int, ...]) -> Worker:
@@ -184,15 +150,3 @@ def _system_call_failed(step: Step, error: OSError) -> Fault:
     call = error.filename if isinstance(error.filename, str) else step.row.step
     cause = os.strerror(error.errno) if error.errno else str(error)
     return Fault(codes.STORAGE_SYSTEM_CALL_FAILED, object=step.subject, cause=cause, call=call, what=step.subject)
-
-
-def drain(descriptor: int, limit: int) -> bytes:
-    """Read what is there now, at most ``limit`` bytes; empty at the end of the stream or when nothing waits."""
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    if not poller.poll(0):
-        return b""
-    try:
-        return os.read(descriptor, limit)
-    except BlockingIOError:
-        return b""

@@ -112,7 +112,7 @@ def planned(layout: Layout, found: Interpreter, built: stages.Stages, server: Ac
     content.items += shared_items(layout)
     content.folders += [Folder(path) for path in sorted({str(Path(item.path).parent) for item in shared_items(layout)})]
     content.items += [
-        Item(layout.start_file, content=programs.start_program(layout).encode()),
+        Item(layout.start_file, content=programs.start_program(layout, found.path).encode()),
         Item(layout.account_file, 0, server.uid, server.gid),
         Item(layout.worker_file, 0, worker.uid, worker.gid),
         Item(layout.server, 0o755, content=programs.server_program(layout, found.path).encode()),
@@ -243,7 +243,8 @@ def check_places(layout: Layout) -> None:
         ("PREFIX", layout.prefix),
         ("SYSCONFDIR", layout.sysconfdir),
         ("LOCALSTATEDIR", layout.localstatedir),
-        ("RUNDIR", layout.rundir),
+        # The folder itself is the helper's, mode 0700, which nobody else shall enter.
+        ("RUNDIR", str(Path(layout.rundir).parent)),
     ):
         present = next(folder for folder in [Path(path), *Path(path).parents] if folder.exists())
         if os.path.realpath(present) != str(present):

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 from daos_install.layout import Layout
 
-START = '''# SPDX-License-Identifier: BSD-2-Clause-Patent
+START = '''#!{interpreter} -ISB
+# SPDX-License-Identifier: BSD-2-Clause-Patent
 """The privileged monitor's first file: run by the setuid launcher only, with the caller's real uid.  Made by the installer."""
 
+import os
 import sys
 
 sys.path.append({lib!r})
 
 from daos_helper.monitor import Paths, main
 
-sys.exit(
-    main(
-        Paths(policy={policy!r}, run={run!r}, audit={audit!r}, account={account!r}, worker={worker!r}),
-        int(sys.argv[1]),
-    )
+status = main(
+    Paths(policy={policy!r}, run={run!r}, audit={audit!r}, account={account!r}, worker={worker!r}),
+    int(sys.argv[1]),
 )
+# At once: there is nothing to flush, and taking the interpreter down in order would take milliseconds.
+os._exit(status)
 '''
 
 SERVER = '''#!{interpreter} -ISB
@@ -51,9 +53,10 @@ main(
 '''
 
 
-def start_program(layout: Layout) -> str:
+def start_program(layout: Layout, interpreter: str) -> str:
     """Return start.py, which the launcher executes."""
     return START.format(
+        interpreter=interpreter,
         lib=layout.helper_lib,
         policy=layout.policy_file,
         run=layout.rundir,

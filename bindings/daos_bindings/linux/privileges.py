@@ -29,6 +29,9 @@ SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED = 1 << 7
 WORKER_BITS = prctl.SECBIT_NOROOT | prctl.SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED
 """Uid 0 means nothing to execve any more, nothing gets into the ambient set, and neither can be undone."""
 
+KNOWN_TO_PRCTL = frozenset(prctl.ALL_CAPS)
+"""Numbers that python-prctl accepts; it refuses those that were new to the headers it was built with."""
+
 ORPHAN_STATUS = 1
 """Exit status of a child whose parent was gone before it could ask for the signal; there is nobody to see it."""
 
@@ -70,8 +73,13 @@ def _must_be(what: str, found: object, wanted: object) -> None:
         raise PrivilegeError(f"{what} should be {wanted} and is {found}")
 
 
+def _must_be_mask(what: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise PrivilegeError(f"{what} should be {_words(wanted)} and is {_words(found)}")
+
+
 def _must_have_one_thread() -> None:
-    threads = len(os.listdir("/proc/self/task"))
+    threads = os.stat("/proc/self/task").st_nlink - 2  # a folder for each, beside "." and ".."
     if threads != 1:
         raise PrivilegeError(f"{threads} threads are running, and only the calling one would lose its privileges")
 
@@ -85,13 +93,13 @@ def limit_bounding(keep: Iterable[str]) -> None:
     :raises KeyError: for an unknown name in *keep*.
     """
     kept = caps.mask(keep)
-    known = frozenset(prctl.ALL_CAPS)
     last = caps.last_capability()
-    there = syscalls.read_thread(last).bounding
-    for number in range(last + 1):
-        if there >> number & 1 and not kept >> number & 1:
-            drop = prctl.capbset_drop if number in known else syscalls.bounding_drop
-            _do(f"drop {caps.name(number)} from the bounding set", drop, number)
+    surplus = syscalls.read_thread(last).bounding & ~kept
+    while surplus:
+        number = surplus.bit_length() - 1
+        surplus ^= 1 << number
+        drop = prctl.capbset_drop if number in KNOWN_TO_PRCTL else syscalls.bounding_drop
+        _do("drop a capability from the bounding set", drop, number)
     left = syscalls.read_thread(last).bounding & ~kept
     if left:
         raise PrivilegeError(f"the bounding set still has {_words(left)}")
@@ -133,7 +141,7 @@ def prove(uid: int, gid: int, *, capabilities: Collection[str]) -> None:
     _must_be_refused("the secure bits could be cleared", syscalls.set_securebits, 0)
     _try_ambient(wanted)
     found = _check_ids(uid, gid, groups=())
-    _must_be("the bounding set", _words(found.bounding), _words(wanted))
+    _must_be_mask("the bounding set", found.bounding, wanted)
     _check_sets(found, wanted)
     _must_be("the secure bits", prctl.get_securebits(), WORKER_BITS)
     _must_be("no_new_privs", found.no_new_privs, True)
@@ -163,7 +171,7 @@ def drop_to_account(uid: int, gid: int, *, bounding: Iterable[str]) -> None:
     _do(f"become uid {uid}", os.setresuid, uid, uid, uid)
     _do("empty the capability sets", syscalls.capset, effective=0, permitted=0, inheritable=0)
     prove_account(uid, gid)
-    _must_be("the bounding set", _words(syscalls.read_thread(caps.last_capability()).bounding), _words(before.bounding & limit_mask))
+    _must_be_mask("the bounding set", syscalls.read_thread(caps.last_capability()).bounding, before.bounding & limit_mask)
 
 
 def prove_account(uid: int, gid: int) -> None:
@@ -219,10 +227,10 @@ def _check_ids(uid: int, gid: int, *, groups: tuple[int, ...]) -> syscalls.Threa
 
 def _check_sets(found: syscalls.Thread, wanted: int) -> None:
     sets = syscalls.capget()
-    _must_be("the effective capabilities", _words(sets.effective), _words(wanted))
-    _must_be("the permitted capabilities", _words(sets.permitted), _words(wanted))
-    _must_be("the inheritable capabilities", _words(sets.inheritable), _words(0))
-    _must_be("the ambient capabilities", _words(found.ambient), _words(0))
+    _must_be_mask("the effective capabilities", sets.effective, wanted)
+    _must_be_mask("the permitted capabilities", sets.permitted, wanted)
+    _must_be_mask("the inheritable capabilities", sets.inheritable, 0)
+    _must_be_mask("the ambient capabilities", found.ambient, 0)
 
 
 def _words(mask: int) -> str:
