@@ -65,7 +65,7 @@ uninstall: ## Remove exactly what install put there
 	@$(INSTALL) uninstall
 
 demo: install ## Prepare, scan and format example storage step by step, then take everything down again
-	@$(INTERPRETER) -B packaging/demo.py --prefix "$(PREFIX)"
+	@$(INTERPRETER) -B packaging/demo.py --prefix "$(PREFIX)" --sysconfdir "$(SYSCONFDIR)" --localstatedir "$(LOCALSTATEDIR)"
 
 bench: install venv ## Measure: a table, and the same as JSON in build/bench.json
 	@PYTHONPATH=$(SOURCE_PATH) $(VENV_PYTHON) tests/bench/bench.py --prefix "$(PREFIX)" --json build/bench.json

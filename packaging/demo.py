@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The demonstration: what an administrator does on a storage node, on a machine that has nothing but RAM and files.
 
-It runs in a mount namespace of its own, in which /etc/daos, /mnt and the state folders are empty: no configuration, policy
+It runs in a mount namespace of its own, in which /etc/daos, /mnt and the server's state folder are empty: no configuration, policy
 or mount of this machine is seen or touched, and whatever kills the demonstration, its mounts end with it.  Two things
 are outside: the image and the "SSD" in /var/tmp/daos-demo, and 64 hugepages.  Every run begins by removing what an earlier
 one may have left of these.
@@ -42,25 +42,30 @@ def main() -> int:
     """Run the demonstration; return the exit status."""
     parser = argparse.ArgumentParser(description="Prepare, scan and format example storage, then take everything down again.")
     parser.add_argument("--prefix", default="/opt/daos", help="where 'make install' put the programs")
-    prefix = Path(parser.parse_args().prefix)
+    parser.add_argument("--sysconfdir", default="/etc/daos", help="the SYSCONFDIR of that installation")
+    parser.add_argument("--localstatedir", default="/var", help="the LOCALSTATEDIR of that installation")
+    options = parser.parse_args()
     if os.geteuid() != 0:
         print("demo: must be run as root: it installs a setuid program and mounts file systems", file=sys.stderr)
         return 1
     started = time.monotonic()
     try:
-        with Demo(prefix) as demo:
+        with Demo(Path(options.prefix), Path(options.sysconfdir), Path(options.localstatedir) / "lib" / "daos_server") as demo:
             demo.run()
     except (DemoError, OSError, subprocess.CalledProcessError) as error:
         print(f"\ndemo: failed: {error}", file=sys.stderr)
         return 1
-    print(f"\nDone in {time.monotonic() - started:.1f} s. Nothing of it is left; the programs stay in {prefix} until 'make uninstall'.")
+    print(f"\nDone in {time.monotonic() - started:.1f} s. Nothing of it is left.")
+    print(f"The programs stay in {options.prefix} until 'make uninstall'.")
     return 0
 
 
 class Demo:
     """The stage: private mounts, a loop device, a configuration and a policy; all of it gone at the end."""
 
-    def __init__(self, prefix: Path) -> None:
+    def __init__(self, prefix: Path, etc: Path, state: Path) -> None:
+        self.etc = etc
+        self.state = state
         self.server = prefix / "bin" / "daos_server"
         self.helper = prefix / "bin" / "daos_server_helper"
         self.examples = prefix / "share" / "daos" / "examples"
@@ -110,12 +115,12 @@ class Demo:
             raise OSError(ctypes.get_errno(), "unshare: a mount namespace of its own is needed")
         quietly(MOUNT, "--make-rprivate", "/")
         for folder, mode, owner in (
-            ("/etc/daos", 0o755, 0),
-            ("/mnt", 0o755, 0),
-            ("/var/lib/daos_server", 0o700, self.account.pw_uid),
+            (self.etc, 0o755, 0),
+            (Path("/mnt"), 0o755, 0),
+            (self.state, 0o700, self.account.pw_uid),
         ):
-            Path(folder).mkdir(exist_ok=True)
-            quietly(MOUNT, "-t", "tmpfs", "-o", f"mode={mode:04o},uid={owner}", "daos-demo", folder)
+            folder.mkdir(exist_ok=True)
+            quietly(MOUNT, "-t", "tmpfs", "-o", f"mode={mode:04o},uid={owner}", "daos-demo", str(folder))
 
     def _make_device(self) -> None:
         with open(IMAGE, "wb") as image:
@@ -135,14 +140,14 @@ class Demo:
 
         title("2. A configuration, and root's own policy for the helper")
         example = (self.examples / "daos_server_demo.yml").read_text()
-        Path("/etc/daos/daos_server.yml").write_text(example.replace("/dev/loop0", self.loop))
-        say("/etc/daos/daos_server.yml is the shipped example; its storage:")
+        (self.etc / "daos_server.yml").write_text(example.replace("/dev/loop0", self.loop))
+        say(f"{self.etc}/daos_server.yml is the shipped example; its storage:")
         print(indent(example[example.index("control_metadata:") :].replace("/dev/loop0", self.loop)))
         say("Loop devices are refused unless root's policy names them:")
         self.show("storage", "format", expect=1)
         policy = f'devices_allow = ["{self.loop}"]\n'
-        Path("/etc/daos/helper.toml").write_text(policy)
-        say(f"so /etc/daos/helper.toml gets the line that the refusal printed:\n    {policy}")
+        (self.etc / "helper.toml").write_text(policy)
+        say(f"so {self.etc}/helper.toml gets the line that the refusal printed:\n    {policy}")
 
         title("3. Prepare: hugepages")
         self.show("storage", "prepare", "--dry-run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -86,6 +86,43 @@ def opened(path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def opened_in_place(path: str, root: str) -> Iterator[int]:
+    """Open a directory that stays where the policy allows it for as long as the block lasts.
+
+    :param root: the mount root that contains it.
+    :raises Fault: as ``opened``, and 2105 if somebody else than root could move it out of the mount root.
+    """
+    with _held_parents(path, root), opened(path) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def _held_parents(path: str, root: str) -> Iterator[int]:
+    """Hold all folders from the mount root to the parent of the path, and yield the parent.
+
+    A descriptor keeps its directory when that is renamed.  So every folder must be root's alone, down to the first that is a
+    mount of its own: no rename leads out of a mount, and one that is held open cannot be unmounted.  What is above the mount
+    root was root's choice when it wrote the policy.
+    """
+    with ExitStack() as held:
+        if path == root:
+            yield held.enter_context(opened(split(path)[0]))
+            return
+        parent, _ = split(path)
+        depth = root.count("/")
+        parts = parent.split("/")
+        confined = False
+        for count in range(depth, len(parts)):
+            folder = "/".join(parts[: count + 1])
+            descriptor = held.enter_context(opened(folder))
+            confined = confined or syscalls.statx_mount(descriptor).is_mount_root
+            if not confined and not belongs_to_root(descriptor):
+                reason = f"{folder} is not root's alone, so the account or others could move it out of {root} meanwhile"
+                raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason=reason)
+        yield descriptor
+
+
 def make_mount_point(path: str, root: str) -> Work[bool]:
     """Make the directory if it is missing, and the policy's mount root above it; nothing in between.
 
@@ -95,7 +132,7 @@ def make_mount_point(path: str, root: str) -> Work[bool]:
     made = False
     for directory in dict.fromkeys((root, path)):
         if not _exists(directory):
-            made = yield from _make(directory, MAKE_MOUNT_POINT, owner=None)
+            made = yield from _make(directory, root, MAKE_MOUNT_POINT, owner=None)
     return made
 
 
@@ -112,12 +149,12 @@ def make_account_directory(path: str, root: str, context: Context) -> Work[bool]
             raise Fault(codes.STORAGE_DIRECTORY_UNUSABLE, object=path, path=path, reason=reason)
         return False
     if root != path and not _exists(root):
-        yield from _make(root, MAKE_MOUNT_POINT, owner=None)
+        yield from _make(root, root, MAKE_MOUNT_POINT, owner=None)
     with opened(split(path)[0]) as parent:
         if not belongs_to_root(parent):
             reason = "the folder that it would be made in is not root's alone: make it there as the account"
             raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason=reason)
-    return (yield from _make(path, MAKE_ACCOUNT_DIRECTORY, owner=(context.account.uid, context.account.gid)))
+    return (yield from _make(path, root, MAKE_ACCOUNT_DIRECTORY, owner=(context.account.uid, context.account.gid)))
 
 
 def _exists(path: str) -> bool:
@@ -128,9 +165,9 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _make(path: str, row: Row, *, owner: tuple[int, int] | None) -> Work[bool]:
-    parent, name = split(path)
-    with opened(parent) as parent_fd:
+def _make(path: str, root: str, row: Row, *, owner: tuple[int, int] | None) -> Work[bool]:
+    _, name = split(path)
+    with _held_parents(path, root) as parent_fd:
 
         def run(_io: WorkerIO) -> Built:
             os.umask(0o022)

@@ -278,7 +278,7 @@ def hostile_value(chance: random.Random, depth: int = 0) -> object:
     ]  # fmt: skip
     kind = chance.randrange(10) if depth < 3 else 0
     if kind == 8:
-        return [hostile_value(chance, depth + 1) for _ in range(chance.choice([1, 3, 300]))]
+        return [hostile_value(chance, depth + 1) for _ in range(chance.choice([1, 3, 300 if depth == 0 else 2]))]
     if kind == 9:
         return {str(hostile_value(chance, 3))[:64].replace("\0", ""): hostile_value(chance, depth + 1) for _ in range(chance.randint(1, 9))}
     return chance.choice(plain)
@@ -294,14 +294,15 @@ def spoil(chance: random.Random, value: object, rate: float) -> object:
             kept[chance.choice(["uid", "mode", "options", "__class__", "device", "force", "ramdisk"])] = hostile_value(chance)
         return kept
     if isinstance(value, list):
-        return [spoil(chance, item, rate) for item in value] * chance.choice([1, 1, 1, 300])
+        return [spoil(chance, item, rate) for item in value] * chance.choice([1, 1, 1, 257])
     return value
 
 
 def hostile_message(chance: random.Random, message: Message, identifier: int) -> Message:
     spoiled = dict(message) | {"id": identifier}
-    if "payload" in spoiled:
-        spoiled["payload"] = spoil(chance, spoiled["payload"], 0.25)
+    payload = spoil(chance, message.get("payload"), 0.2)
+    if "payload" in message and isinstance(payload, dict):
+        spoiled["payload"] = payload
     if chance.random() < 0.02:
         other = spoil(chance, spoiled, 0.1)
         return other if isinstance(other, dict) else {}
@@ -338,7 +339,7 @@ def is_answered(session: Hostile, message: Message, identifier: int) -> bool:
     """Take the one answer to a message and that to the ping behind it; False if the session ended with its one fault."""
     answers: list[object] = []
     pinged = False
-    while not pinged or (message.get("type") == "request" and identifier not in answers):
+    while not pinged or (message.get("type") == "request" and message.get("id") not in answers):
         received = session.receive()
         assert received is not None, f"no answer to {message}"
         if received["type"] == "failure" and received["id"] == SESSION_ID:

@@ -103,8 +103,10 @@ class Hostile:
         rest: list[Message] = []
         while (message := self.receive()) is not None:
             rest.append(message)
-        self._reader.close()
-        return rest, self._ending()
+        ending = self._ending()
+        if ending.status >= 0:
+            self._reader.close()  # only a killed helper leaves half a frame
+        return rest, ending
 
     def _ending(self) -> Ending:
         with self.process as process:
@@ -223,8 +225,8 @@ def wait_until_gone(pids: list[int]) -> None:
 
 
 def unmount_below(folder: Path) -> None:
-    """Take away every mount below a folder, the latest first."""
+    """Take away every mount on and below a folder, the latest first."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     for point in reversed([line.split()[4] for line in lines]):
-        if point.startswith(f"{folder}/"):
+        if f"{point}/".startswith(f"{folder}/"):
             subprocess.run(["/usr/bin/umount", point], check=True)

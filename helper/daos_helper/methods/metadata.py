@@ -106,9 +106,10 @@ def unmount_metadata(request: MetadataUnmount, _context: Context) -> Work[MountR
 
 
 def _attach(path: str, device: Device, context: Context) -> Work[MountResult]:
-    yield from targets.make_mount_point(path, context.file.check_target(context.policy, path))
+    root = context.file.check_target(context.policy, path)
+    yield from targets.make_mount_point(path, root)
     check_exclusive(device)
-    with targets.opened(path) as target:
+    with targets.opened_in_place(path, root) as target:
         attached = yield from attach_ext4(path, target, device.identity.path, device.number, (), noatime=False)
     return MountResult(path, True, True, targets.options_of(targets.by_id(attached.mount_id)))
 

@@ -148,23 +148,25 @@ def _already(path: str, mount: Mount, *, same: bool) -> MountResult:
 
 
 def _attach_ramdisk(path: str, ramdisk: Ramdisk, context: Context) -> Work[Attached]:
-    yield from targets.make_mount_point(path, context.file.check_target(context.policy, path))
+    root = context.file.check_target(context.policy, path)
+    yield from targets.make_mount_point(path, root)
     options, left_out = tmpfs_options(ramdisk, context.account)
     for line in left_out:
         context.log(f"{path}: mounted without {line}")
-    with targets.opened(path) as target:
+    with targets.opened_in_place(path, root) as target:
         return (yield from attach_tmpfs(path, target, options))
 
 
 def _attach_device(path: str, device: Device, context: Context) -> Work[Attached]:
-    yield from targets.make_mount_point(path, context.file.check_target(context.policy, path))
+    root = context.file.check_target(context.policy, path)
+    yield from targets.make_mount_point(path, root)
     options: tuple[Option, ...] = SCM_MOUNT_OPTIONS
     if device.identity.dax:
         options = (DAX, *options)
     else:
         context.log(f"{path}: mounted without dax, which {device.path} does not have")
     check_exclusive(device)
-    with targets.opened(path) as target:
+    with targets.opened_in_place(path, root) as target:
         return (yield from attach_ext4(path, target, device.identity.path, device.number, options, noatime=True))
 
 

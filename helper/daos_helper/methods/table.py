@@ -87,7 +87,8 @@ def _resources(target: str, device: str) -> tuple[str, ...]:
     """Return the locks of a mount point and of a device, which goes by its number, whatever its path."""
     if not device:
         return (f"target:{target}",)
-    components(device)
+    if components(device)[0] != "dev":
+        return (f"target:{target}",)  # the method refuses it; nothing outside /dev is even looked at
     try:
         found = os.lstat(device)
     except OSError:

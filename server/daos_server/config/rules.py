@@ -101,7 +101,7 @@ def provider(config: ServerConfig) -> Iterator[Problem]:
     if "," in config.provider:
         yield Problem(("provider",), f"{quoted(config.provider)} names more than one provider", "keep one here")
     elif config.engines and not config.provider:
-        remedy = 'set it, such as ofi+tcp ("daos_server network scan" lists those of this host)'
+        remedy = 'set it, such as ofi+tcp'
         yield Problem(("provider",), "is not set", remedy, codes.SERVER_CONFIG_BAD_PROVIDER)
 
 
@@ -182,7 +182,7 @@ def engine_fabric(config: ServerConfig) -> Iterator[Problem]:
         fabric = config.fabric(index)
         # Without a provider anywhere, fault 707 has said so already.
         if not fabric.interface:
-            remedy = 'set it ("daos_server network scan" lists those of this host)'
+            remedy = 'set it ("ip link" lists those of this host)'
             yield Problem((*where, "fabric_iface"), "is not set", remedy, rests_on=(("fabric_iface",),))
         elif fabric.provider and len(_items(fabric.provider)) != len(_items(fabric.interface)):
             message = f"{quoted(fabric.interface)} and provider {quoted(fabric.provider)} have different numbers of entries"
