@@ -68,11 +68,17 @@ def attach_ext4(
     return (yield from perform(Step(ATTACH_EXT4, target, keep=(target_fd,), run=run), Attached))
 
 
-def inspect_ext4(device: str, number: tuple[int, int], folder: str) -> Work[Inspected]:
-    """Tell whether the file system on the device has the folder; nothing is attached and nothing is written."""
+def inspect_ext4(device: str, number: tuple[int, int], folder: str, *, settled: bool) -> Work[Inspected]:
+    """Tell whether the file system on the device has the folder; nothing is attached anywhere.
+
+    :param settled: nothing is left to replay or clean, so that nothing is written.  Otherwise the kernel replays the journal, as
+        any mount would: without that it would clean orphans by metadata that is out of date.
+    """
 
     def run(_io: WorkerIO) -> Built:
-        options: tuple[Option, ...] = (("source", device), ("ro", None), ("noload", None))
+        options: tuple[Option, ...] = (("source", device), ("ro", None))
+        if settled:
+            options = (*options, ("noload", None))
         mount = _mount("ext4", device, options, ATTRIBUTES | syscalls.MOUNT_ATTR_RDONLY)
         _check_number(mount, device, number)
         try:

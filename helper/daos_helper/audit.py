@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The audit trail: one structured line at the start and one at the end of every request, refused ones included.
 
-It goes to the journal, else to /dev/log, else to a file of root's (0600).  If none can be written, methods that change
-anything are refused.  Values from outside are quoted, so that no line can be forged or broken.
+It goes to the journal, or to /dev/log where there is none, and always to a file of root's (0600) as well: a journal drops
+lines of a unit that says too much.  What changes the machine has a file of its own, which nothing that only looks or is
+refused can turn over.  If nothing can be written, methods that change anything are refused.  Values from outside are
+quoted, so that no line can be forged or broken.
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ import _socket  # ``socket`` costs 8 ms of a cold start for the one datagram tha
 import os
 import stat
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JOURNAL = "/run/systemd/journal/socket"
 SYSLOG = "/dev/log"
@@ -55,10 +61,9 @@ class DatagramSink:
             raise
         self._connection.settimeout(SEND_PATIENCE_S)
 
-    def write(self, texts: tuple[str, ...]) -> None:
-        """Send lines, a datagram each."""
-        for text in texts:
-            self._connection.send((self._head + text + self._tail).encode())
+    def write(self, text: str) -> None:
+        """Send one line."""
+        self._connection.send((self._head + text + self._tail).encode())
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,78 +77,108 @@ class FileSink:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._descriptor = _open_own(path)
-        if os.fstat(self._descriptor).st_size > FILE_LIMIT:
-            os.rename(path, path + ".1")
-            os.close(self._descriptor)
-            self._descriptor = _open_own(path)
+        self._size = os.fstat(self._descriptor).st_size
 
-    def write(self, texts: tuple[str, ...]) -> None:
-        """Append lines, all at once."""
+    def write(self, text: str) -> None:
+        """Append one line."""
+        if self._size > FILE_LIMIT:
+            self._turn_over()
         head = time.strftime(f"%Y-%m-%dT%H:%M:%SZ {IDENTIFIER}[{os.getpid()}]: ", time.gmtime())
-        os.write(self._descriptor, "".join([f"{head}{text}\n" for text in texts]).encode())
+        self._size += os.write(self._descriptor, f"{head}{text}\n".encode())
+
+    def _turn_over(self) -> None:
+        # Another session may have done it already: then the name is a new file, and only we still write to the old one.
+        try:
+            if os.stat(self._path).st_ino == os.fstat(self._descriptor).st_ino:
+                os.rename(self._path, self._path + ".1")
+        except FileNotFoundError:
+            self._size = 0
+        os.close(self._descriptor)
+        self._descriptor = _open_own(self._path)
+        self._size = os.fstat(self._descriptor).st_size
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
 
-class Audit:
-    """Where the lines go: the first sink that can be opened.
+def read_path(path: str) -> str:
+    """Return the file beside ``path`` for requests that changed nothing."""
+    return path.removesuffix(".log") + "-read.log"
 
-    :param path: the file of last resort, made by the installation in a folder of root's.
+
+class Audit:
+    """Where the lines go.  A sink that fails is opened again with the next line.
+
+    :param path: the file for what changes the machine, made by the installation in a folder of root's.
     :param common: key=value text that every line begins with.
     """
 
     def __init__(self, path: str, common: dict[str, object], *, journal: str = JOURNAL, syslog: str = SYSLOG) -> None:
-        self._common = " ".join(f"{key}={quote(value)}" for key, value in common.items())
-        self._tried: list[str] = []
-        self._sink = self._open(path, journal, syslog)
+        self._common = " ".join([f"{key}={quote(value)}" for key, value in common.items()])
+        journal_head = f"SYSLOG_IDENTIFIER={IDENTIFIER}\nPRIORITY=6\nSYSLOG_FACILITY=10\nMESSAGE="
+        syslog_head = f"<{FACILITY_AUTHPRIV_INFO}>{IDENTIFIER}[{os.getpid()}]: "
+        self._makers: dict[str, Callable[[], DatagramSink | FileSink]] = {
+            journal: lambda: DatagramSink(journal, journal_head, "\n"),
+            syslog: lambda: DatagramSink(syslog, syslog_head),
+            path: lambda: FileSink(path),
+            read_path(path): lambda: FileSink(read_path(path)),
+        }
+        self._logs = (journal, syslog)
+        self._file = path
+        self._sinks: dict[str, DatagramSink | FileSink] = {}
+        self._problems: dict[str, str] = {}
 
     @property
     def writable(self) -> bool:
-        """Whether lines arrive anywhere."""
-        return self._sink is not None
+        """Whether lines about changes arrive anywhere."""
+        return any(self._open(place) for place in (self._file, *self._logs))
 
     @property
     def tried(self) -> str:
-        """Which sinks were tried, and why each failed."""
-        return "; ".join(self._tried)
+        """Which sinks failed, and why."""
+        return "; ".join(f"{place}: {problem}" for place, problem in self._problems.items())
 
-    def line(self, **values: object) -> None:
-        """Write one line.  After a failure ``writable`` is false."""
-        self.lines(values)
+    def line(self, *, changes: bool, values: dict[str, object]) -> None:
+        """Write one line.
 
-    def lines(self, *several: dict[str, object]) -> None:
-        """Write lines that belong together."""
-        if self._sink is None:
-            return
-        texts = [self._common + "".join([f" {key}={quote(value)}" for key, value in values.items()]) for values in several]
-        try:
-            self._sink.write(tuple(texts))
-        except OSError as error:
-            self._tried.append(f"write: {error.strerror or error}")
-            self.close()
+        :param changes: it is about a request that may change the machine, and was admitted.
+        """
+        text = self._common + "".join([f" {key}={quote(value)}" for key, value in values.items()])
+        self._write(self._file if changes else read_path(self._file), text)
+        for place in self._logs:
+            if self._write(place, text):
+                return
 
     def close(self) -> None:
-        """Close the sink; later lines go nowhere."""
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
+        """Close all sinks."""
+        for sink in self._sinks.values():
+            sink.close()
+        self._sinks.clear()
 
-    def _open(self, path: str, journal: str, syslog: str) -> DatagramSink | FileSink | None:
-        journal_head = f"SYSLOG_IDENTIFIER={IDENTIFIER}\nPRIORITY=6\nSYSLOG_FACILITY=10\nMESSAGE="
-        syslog_head = f"<{FACILITY_AUTHPRIV_INFO}>{IDENTIFIER}[{os.getpid()}]: "
-        for place, make in (
-            (journal, lambda: DatagramSink(journal, journal_head, "\n")),
-            (syslog, lambda: DatagramSink(syslog, syslog_head)),
-            (path, lambda: FileSink(path)),
-        ):
-            try:
-                return make()
-            except OSError as error:
-                self._tried.append(f"{place}: {error.strerror or error}")
-        return None
+    def _write(self, place: str, text: str) -> bool:
+        if not self._open(place):
+            return False
+        try:
+            self._sinks[place].write(text)
+        except OSError as error:
+            self._problems[place] = error.strerror or str(error)
+            self._sinks.pop(place).close()
+            return False
+        return True
+
+    def _open(self, place: str) -> bool:
+        if place in self._sinks:
+            return True
+        try:
+            self._sinks[place] = self._makers[place]()
+        except OSError as error:
+            self._problems[place] = error.strerror or str(error)
+            return False
+        self._problems.pop(place, None)
+        return True
 
 
 def _open_own(path: str) -> int:

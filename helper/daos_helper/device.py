@@ -2,8 +2,9 @@
 """A block device that a request names: opened once, identified by its descriptor, and refused unless it is free.
 
 Refused whatever the request says: the disk that ``/`` is on, a device that is denied, mounted elsewhere, swapped on, or
-held.  Refused without force: one that carries a signature.  Force covers a signature that DAOS left there; any other
-only where the policy names the device, because the account that sets ``force`` is not trusted with other people's data.
+held.  Refused without force: one that carries a signature, or data without one.  Force covers what DAOS left there; anything
+else only where the policy names the device, because the account that sets ``force`` is not trusted with other people's
+data.  For the same reason only a file system that DAOS made, or a device that the policy names, is mounted or looked into.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import decode, encode
 
 from daos_bindings.linux import block, mounts
 from daos_bindings.linux.kernelfiles import printable
@@ -29,6 +32,15 @@ from daos_pbin.faults import Fault
 
 LABEL: Final = "daos"
 """Label of every ext4 file system that we make; it tells ours from other people's."""
+RECOVER: Final = 0x0004
+"""EXT4_FEATURE_INCOMPAT_RECOVER"""
+ORPHAN_PRESENT: Final = 0x10000
+"""EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT"""
+UNKNOWN: Final = "data without a signature"
+EDGE: Final = 1 << 20
+"""Bytes at each end of a device that must be zero for it to count as empty."""
+RECORD_LIFE_S: Final = 24 * 3600
+"""Seconds for which an mkfs that was cut short is remembered."""
 Text = Annotated[str, Meta(max_length=256)]
 
 
@@ -46,9 +58,13 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Probed(Struct, frozen=True, forbid_unknown_fields=True):
-    """All signatures of a device."""
+    """All signatures of a device; data without a signature counts as one (``UNKNOWN``).
+
+    :param settled: an ext4 file system was unmounted in order: no journal to replay, no orphans to clean.
+    """
 
     signatures: Annotated[tuple[Found, ...], Meta(max_length=64)]
+    settled: bool = True
 
     @property
     def is_ext4(self) -> bool:
@@ -76,11 +92,6 @@ class Device(Struct, frozen=True):
     descriptor: int
     identity: block.BlockIdentity
     allowed: bool
-
-    @property
-    def resource(self) -> str:
-        """Name of its lock: one for a whole disk and its partitions."""
-        return f"device:{self.identity.disk}"
 
     @property
     def number(self) -> tuple[int, int]:
@@ -123,14 +134,15 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
 
 
 def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: Policy, file: PolicyFile, *, allowed: bool) -> None:
-    if names_device(policy.devices_deny, rdev):
-        raise file.refuse(f"{path} is in devices_deny", file.deny_line(policy, rdev), path)
+    family = block.family(identity)
+    file.check_denied(policy, path, frozenset({rdev, *(os.makedev(device.major, device.minor) for device in family)}))
     if identity.disk in block.root_disks(mounts.read()) and not (identity.is_partition and allowed):
         raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=path, device=path)
-    driver = block.driver_kind(identity.name)
-    if driver in SERVABLE_DRIVERS and not allowed:
-        what = f"{path} is a {driver} device, whose content an ordinary account may control"
-        raise file.refuse(what, file.device_line(policy, path), path)
+    for device in family:
+        driver = block.driver_kind(device.name)
+        if driver in SERVABLE_DRIVERS and not allowed:
+            what = f"{path} is, or is made of, a {driver} device, whose content an ordinary account may control"
+            raise file.refuse(what, file.device_line(policy, path), path)
 
 
 def check_free(device: Device, *, at: str = "") -> None:
@@ -158,23 +170,66 @@ def check_signatures(device: Device, probed: Probed, policy: Policy, file: Polic
         return
     if not force:
         raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=device.path, cause=f"{device.path} carries {probed}")
+    check_ours(device, probed, policy, file)
+
+
+def check_ours(device: Device, probed: Probed, policy: Policy, file: PolicyFile) -> None:
+    """Refuse what DAOS did not make, on a device that the policy does not name.
+
+    :raises Fault: 2005 with the line that names it.
+    """
     if not (probed.is_ours or device.allowed):
         what = f"{device.path} carries {probed}, which DAOS did not make"
         raise file.refuse(what, file.device_line(policy, device.path), device.path)
 
 
+class Unfinished(Struct, frozen=True, forbid_unknown_fields=True):
+    """An mkfs that has begun and not ended well.
+
+    :param uuid: of the file system that it was making, chosen before it began, so that no other can be taken for it.
+    :param sequence: the kernel's number of this appearance of the disk (``diskseq``); 0 if it has none.
+    :param size: of the device, in bytes.
+    :param begun: seconds since the epoch.
+    """
+
+    uuid: str
+    sequence: int
+    size: int
+    begun: float
+
+
 def _left_by_us(device: Device, probed: Probed, run: RunDirectory) -> bool:
-    """Tell whether an mkfs of ours on this device was cut short, so that what is there is half a file system of ours."""
-    return run.read(device.unfinished) == _mark(device) and all(found.type.startswith("ext") for found in probed.signatures)
+    """Tell whether all that is there is what an mkfs of ours had written when it was cut short."""
+    text = run.read(device.unfinished)
+    if text is None:
+        return False
+    try:
+        record = decode(text, type=Unfinished)
+    except DecodeError:
+        return False
+    same = (record.sequence, record.size) == (_sequence(device), device.identity.size_bytes)
+    if not same or time.time() - record.begun > RECORD_LIFE_S:
+        return False
+    return all(found.type == UNKNOWN or (found.type.startswith("ext") and found.uuid == record.uuid) for found in probed.signatures)
 
 
-def mark_unfinished(device: Device, run: RunDirectory) -> None:
+def mark_unfinished(device: Device, uuid: str, run: RunDirectory) -> None:
     """Remember that an mkfs has begun."""
-    run.write(device.unfinished, _mark(device))
+    record = Unfinished(uuid, _sequence(device), device.identity.size_bytes, time.time())
+    run.write(device.unfinished, encode(record))
 
 
-def _mark(device: Device) -> bytes:
-    return f"{device.identity.name} {device.identity.size_bytes}".encode()
+def forget_unfinished(device: Device, run: RunDirectory) -> None:
+    """Forget it: the file system is whole, and may be used from now on."""
+    run.remove(device.unfinished)
+
+
+def _sequence(device: Device) -> int:
+    try:
+        with open(f"/sys/class/block/{device.identity.disk}/diskseq", encoding="ascii") as file:
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return 0  # Linux 5.14 has none
 
 
 def check_exclusive(device: Device) -> None:
@@ -202,7 +257,7 @@ def udev_lock(device: Device) -> Iterator[None]:
 
     :raises Fault: 2010 if somebody else has it.
     """
-    path = f"/dev/{device.identity.disk}"
+    path = "/dev/" + device.identity.disk.replace("!", "/")
     node = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -217,17 +272,36 @@ def udev_lock(device: Device) -> Iterator[None]:
 
 
 def probe(device: Device) -> Work[Probed]:
-    """Find every signature on the device."""
+    """Find every signature on the device, and data without one."""
     descriptor = device.descriptor
+    size = device.identity.size_bytes
 
     def run(_io: WorkerIO) -> Built:
         from daos_bindings.linux import signatures  # loads libblkid: in the worker, after the drop
 
-        return {
-            "signatures": [
-                {"type": found.type[:256], "usage": found.usage[:256], "label": found.label[:256], "uuid": found.uuid[:256]}
-                for found in signatures.probe(descriptor)[:64]
-            ]
-        }
+        found = [
+            {"type": one.type[:256], "usage": one.usage[:256], "label": one.label[:256], "uuid": one.uuid[:256]}
+            for one in signatures.probe(descriptor)[:64]
+        ]
+        if not found and not _is_blank(descriptor, size):
+            found = [{"type": UNKNOWN, "usage": "", "label": "", "uuid": ""}]
+        return {"signatures": found, "settled": _is_settled(descriptor)}
 
     return (yield from perform(Step(PROBE, device.path, keep=(descriptor,), run=run), Probed))
+
+
+def _is_blank(descriptor: int, size: int) -> bool:
+    """Tell whether both ends of the device are zero: plain encryption and raw databases have no signature, and are not empty."""
+    edge = min(EDGE, size)
+    return not any(os.pread(descriptor, edge, offset).strip(b"\0") for offset in (0, size - edge))
+
+
+def _is_settled(descriptor: int) -> bool:
+    """Tell whether an ext4 superblock says that nothing is left to replay or to clean (fs/ext4/ext4.h, struct ext4_super_block)."""
+    superblock = os.pread(descriptor, 1024, 1024)
+    if len(superblock) < 1024 or superblock[0x38:0x3A] != b"\x53\xef":
+        return True
+    incompatible = int.from_bytes(superblock[0x60:0x64], "little")
+    read_only_compatible = int.from_bytes(superblock[0x64:0x68], "little")
+    last_orphan = int.from_bytes(superblock[0xE8:0xEC], "little")
+    return not (incompatible & RECOVER or read_only_compatible & ORPHAN_PRESENT or last_orphan)

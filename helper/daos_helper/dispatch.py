@@ -7,6 +7,7 @@ watches the clock, and answers exactly once, whatever the worker does: crash, ha
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -24,13 +25,13 @@ from daos_helper.methods.table import TABLE, Method
 from daos_helper.monitor import Monitor
 from daos_helper.policy import PolicyFile
 from daos_helper.process import Worker, drain
-from daos_helper.rundir import Lock, RunDirectory, kernel_function
+from daos_helper.rundir import Lock, RunDirectory, whereabouts
 from daos_helper.steps import OUTPUT_KEPT, Step, Work
 from daos_pbin import codes, envelope
 from daos_pbin.envelope import RequestEnvelope
 from daos_pbin.faults import Fault
-from daos_pbin.frames import ANSWER_LIMIT, FrameError, FrameReader
-from daos_pbin.messages import Result
+from daos_pbin.frames import ANSWER_LIMIT, FrameError, FrameReader, encode
+from daos_pbin.messages import Request, Result
 
 MAX_REQUESTS: Final = 64
 """Requests of one session that may be open at once; one more is refused with fault 2015."""
@@ -75,6 +76,7 @@ class Task:
         self.deadline = self.started + message.deadline_s
         self.seconds = message.deadline_s
         self.over = False
+        self.request: Request[Result] | None = None
         self.work: Work[Result] | None = None
         self.running: Running | None = None
         self.locks: list[Lock] = []
@@ -93,34 +95,40 @@ class Dispatcher:
         self._policy = PolicyFile(paths.policy)
         self._run: RunDirectory | None = None
         self._tasks: dict[int, Task] = {}
-        self._queue: list[tuple[Task, Work[Result]]] = []
+        self._queue: list[Task] = []
+        self._starting = False
         self._left_behind: list[Worker] = []
         self._fork: Callable[[Step, Identity, tuple[int, ...]], Worker] | None = None
 
     # Requests
 
+    def is_open(self, request: int) -> bool:
+        """Tell whether a request of that id waits for its answer."""
+        return request in self._tasks
+
     def take(self, message: RequestEnvelope) -> None:
         """Begin a request, or answer it with the fault that stands against it."""
-        if message.id in self._tasks:
-            raise FrameError(f"request {message.id} is open already")
-        method = TABLE.get(message.method)
-        task = Task(message, method, "")
-        self._audit(task, "start")
+        task = Task(message, TABLE.get(message.method), "")
         self._tasks[task.id] = task
+        fault: Fault | None = None
         try:
-            work = self._admit(task, method, message)
+            self._admit(task, message)
         except (Fault, OSError) as error:
-            self._answer(task, fault=_as_fault(error, message.method))
+            fault = _as_fault(error, message.method)
+        except Exception as error:  # a defect costs one request and is told by its type, never by a traceback
+            fault = Fault(codes.HELPER_INTERNAL, what=type(error).__name__)
+        self._audit(task, "start", changes=fault is None and self._changes(task))
+        if fault is not None:
+            self._answer(task, fault=fault)
             return
-        except Exception as error:
-            self._answer(task, fault=Fault(codes.HELPER_INTERNAL, what=type(error).__name__))
-            return
-        self._queue.append((task, work))
+        self._queue.append(task)
         self._start_ready()
 
-    def _admit(self, task: Task, method: Method | None, message: RequestEnvelope) -> Work[Result]:
+    def _admit(self, task: Task, message: RequestEnvelope) -> None:
+        """Check the request against its type and the policy; nothing of it is done yet."""
         if len(self._tasks) > MAX_REQUESTS:
             raise Fault(codes.HELPER_TOO_MANY_REQUESTS, limit=MAX_REQUESTS)
+        method = task.method
         if method is None:
             raise Fault(codes.HELPER_METHOD_UNKNOWN, object=message.method, method=message.method)
         try:
@@ -130,12 +138,19 @@ class Dispatcher:
         task.subject = method.subject(request)
         if method.changes and not self._monitor.audit.writable:
             raise Fault(codes.HELPER_AUDIT_UNAVAILABLE, sinks=self._monitor.audit.tried)
+        self._authorise(task, method, request)
+        task.resources = method.resources(request)
+        task.request = request
+
+    def _authorise(self, task: Task, method: Method, request: Request[Result]) -> Context:
         policy = self._policy.current()
-        self._policy.check_method(policy, message.method)
+        self._policy.check_method(policy, task.name)
         context = Context(self._account, policy, self._policy, self._run_directory(), lambda text: self._log(task, text))
         method.authorise(request, context)
-        task.resources = method.resources(request)
-        return method.work(request, context)
+        return context
+
+    def _changes(self, task: Task) -> bool:
+        return task.method is not None and task.method.changes
 
     def _run_directory(self) -> RunDirectory:
         if self._run is None:
@@ -143,28 +158,37 @@ class Dispatcher:
         return self._run
 
     def _start_ready(self) -> None:
-        """Start every queued request whose resources no other request of this session holds."""
-        held = {resource for task in self._tasks.values() for resource in (lock.resource for lock in task.locks)}
-        waiting: list[tuple[Task, Work[Result]]] = []
-        ready: list[tuple[Task, Work[Result]]] = []
-        for task, work in self._queue:
-            if held.isdisjoint(task.resources):
-                ready.append((task, work))
-            else:
-                waiting.append((task, work))
-            held.update(task.resources)
-        self._queue = waiting
-        for task, work in ready:
-            self._begin(task, work)
+        """Start every queued request whose resources no earlier request of this session has or waits for."""
+        if self._starting:
+            return  # an answer inside the loop below: the loop goes on until nothing is ready
+        self._starting = True
+        try:
+            while (task := self._next_ready()) is not None:
+                self._queue.remove(task)
+                self._begin(task)
+        finally:
+            self._starting = False
 
-    def _begin(self, task: Task, work: Work[Result]) -> None:
+    def _next_ready(self) -> Task | None:
+        held = {lock.resource for task in self._tasks.values() for lock in task.locks}
+        for task in self._queue:
+            if held.isdisjoint(task.resources):
+                return task
+            held.update(task.resources)
+        return None
+
+    def _begin(self, task: Task) -> None:
+        method, request = task.method, task.request
+        if method is None or request is None:
+            raise RuntimeError("a request that was not admitted cannot begin")
         try:
             for resource in sorted(set(task.resources)):
                 task.locks.append(self._run_directory().lock(resource))
+            # Again: the policy may have changed while the request waited for its turn.
+            task.work = method.work(request, self._authorise(task, method, request))
         except (Fault, OSError) as error:
             self._answer(task, fault=_as_fault(error, task.subject))
             return
-        task.work = work
         self._advance(task, value=None)
 
     def cancel(self, request: int) -> None:
@@ -180,37 +204,47 @@ class Dispatcher:
                 task.running.give_up = time.monotonic() + STUCK_S
                 task.running.process.kill()
             return
-        self._queue = [(queued, work) for queued, work in self._queue if queued is not task]
+        if task in self._queue:
+            self._queue.remove(task)
         self._answer(task, fault=reason("waiting for its turn"))
 
     # Steps
 
     def _advance(self, task: Task, *, value: object = None, fault: Fault | None = None) -> None:
         """Let the method go on with a step's outcome, up to its next step or its end."""
-        if task.work is None:
+        work = task.work
+        if work is None:
             raise RuntimeError("a request without work has no steps")
-        try:
-            step = task.work.throw(fault) if fault is not None else task.work.send(value)
-            self._start(task, step)
-        except StopIteration as stop:
-            self._answer(task, result=stop.value)
-        except (Fault, OSError) as error:
-            task.work.close()
-            self._answer(task, fault=_as_fault(error, task.subject))
-        except Exception as error:
-            task.work.close()
-            self._answer(task, fault=Fault(codes.HELPER_INTERNAL, object=task.subject, what=type(error).__name__))
+        while True:
+            try:
+                step = work.throw(fault) if fault is not None else work.send(value)
+            except StopIteration as stop:
+                self._answer(task, result=stop.value)
+                return
+            except (Fault, OSError) as error:
+                self._answer(task, fault=_as_fault(error, task.subject))
+                return
+            except Exception as error:  # as in take
+                self._answer(task, fault=Fault(codes.HELPER_INTERNAL, object=task.subject, what=type(error).__name__))
+                return
+            try:
+                self._start(task, step)
+            except OSError as error:
+                fault = _as_fault(error, task.subject)  # the method may want to undo something
+            else:
+                return
 
     def _start(self, task: Task, step: Step) -> None:
         if self._fork is None:
             self._fork = _ready_to_fork()
         process = self._fork(step, self._worker_account, tuple(lock.descriptor for lock in task.locks))
-        for lock in task.locks:
-            lock.note(pid=process.pid, request=task.id, step=step.row.step)
         task.running = Running(step, process)
         self._monitor.watch(process.answers, lambda: self._read_answers(task))
         self._monitor.watch(process.output, lambda: self._read_output(task))
         self._monitor.watch(process.pidfd, lambda: self._ended(task))
+        for lock in task.locks:
+            with contextlib.suppress(OSError):  # a full /run: the lock holds, only its note is missing
+                lock.note(pid=process.pid, request=task.id, step=step.row.step)
 
     def _read_answers(self, task: Task) -> None:
         running = task.running
@@ -228,6 +262,7 @@ class Dispatcher:
                 self._hear(task, running, message)
         except (FrameError, msgspec.ValidationError) as error:
             self._monitor.unwatch(running.process.answers)
+            running.last = None
             status = f"after sending what is no answer ({error})"
             self._doom(running, Fault(codes.HELPER_WORKER_NO_ANSWER, object=task.subject, step=running.step.row.step, status=status))
 
@@ -332,7 +367,7 @@ class Dispatcher:
             lock.leave_to_worker()
         task.locks = []
         step = running.step.row.step
-        where = kernel_function(pid)
+        where = whereabouts(pid)
         self._advance(task, fault=Fault(codes.HELPER_WORKER_STUCK, object=task.subject, step=step, pid=pid, where=where))
 
     # Answers
@@ -342,16 +377,14 @@ class Dispatcher:
             lock.release()
         task.locks = []
         del self._tasks[task.id]
+        message: dict[str, object] = {}
         if result is not None:
-            try:
-                self._monitor.send(envelope.result(task.id, msgspec.to_builtins(result)))
-            except FrameError as error:
-                fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what=f"an answer that cannot be sent: {error.reason}")
+            message, fault = _sendable(envelope.result(task.id, msgspec.to_builtins(result)), task.subject)
         elif fault is None:
             fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what="no answer")
-        if fault is not None:
-            self._monitor.send(envelope.failure(task.id, fault))
-        self._audit(task, "end", fault=fault)
+        # First the audit line: who ends this session as soon as the answer is there shall not cut it off.
+        self._audit(task, "end", changes=self._changes(task) and task.work is not None, fault=fault)
+        self._monitor.send(envelope.failure(task.id, fault) if fault is not None else message)
         self._start_ready()
 
     def _log(self, task: Task, text: str) -> None:
@@ -362,13 +395,13 @@ class Dispatcher:
             text = "further output of this request is dropped"
         self._monitor.send(envelope.log(task.id, "info", text), noise=True)
 
-    def _audit(self, task: Task, event: str, *, fault: Fault | None = None) -> None:
-        values: dict[str, object] = {"event": event, "request": task.id, "method": task.name}
+    def _audit(self, task: Task, event: str, *, changes: bool, fault: Fault | None = None) -> None:
+        values: dict[str, object] = {"event": event, "request": task.id, "method": task.name, "object": task.subject}
         if event == "end":
             milliseconds = round((time.monotonic() - task.started) * 1000, 1)
             verdict = "done" if fault is None else "failed" if task.work is not None else "refused"
-            values |= {"object": task.subject, "verdict": verdict, "duration_ms": milliseconds, "fault": fault.code if fault else 0}
-        self._monitor.audit.line(**values)
+            values |= {"verdict": verdict, "duration_ms": milliseconds, "fault": fault.code if fault else 0}
+        self._monitor.audit.line(changes=changes, values=values)
 
     def shut_down(self) -> None:
         """Kill all workers, then wait for them together, a bounded time."""
@@ -378,9 +411,14 @@ class Dispatcher:
         deadline = time.monotonic() + STUCK_S
         for process in running:
             _wait_until(process, deadline)
-            process.close()
+        closed = Fault(codes.HELPER_SESSION_CLOSED, reason="the caller closed the session")
         for task in self._tasks.values():
-            self._audit(task, "end", fault=Fault(codes.HELPER_SESSION_CLOSED, reason="the caller closed the session"))
+            stuck = task.running is not None and not task.running.process.ended
+            for lock in task.locks:
+                lock.leave_to_worker() if stuck else lock.release()
+            if task.running is not None:
+                task.running.process.close()
+            self._audit(task, "end", changes=self._changes(task), fault=closed)
 
 
 def _ready_to_fork() -> Callable[[Step, Identity, tuple[int, ...]], Worker]:
@@ -393,6 +431,15 @@ def _ready_to_fork() -> Callable[[Step, Identity, tuple[int, ...]], Worker]:
     gc.collect()
     gc.freeze()
     return start
+
+
+def _sendable(message: dict[str, object], subject: str) -> tuple[dict[str, object], Fault | None]:
+    """Return the message, and the fault to send in its place if no frame can carry it."""
+    try:
+        encode(message, ANSWER_LIMIT)
+    except FrameError as error:
+        return message, Fault(codes.HELPER_INTERNAL, object=subject, what=f"an answer that cannot be sent: {error.reason}")
+    return message, None
 
 
 def _wait_until(process: Worker, deadline: float) -> None:
@@ -417,6 +464,9 @@ def _as_fault(error: Fault | OSError, subject: str) -> Fault:
 def _outcome(task: Task, running: Running, status: int) -> tuple[object, Fault | None]:
     """Judge how a step ended: what it returned, or why it did not."""
     step = running.step.row.step
+    finished = running.last is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    if finished and running.fault is None:
+        return running.last, None  # also if it was to be stopped: what was done shall not be told as stopped
     if running.doomed is not None:
         return None, running.doomed
     if running.fault is not None:
@@ -427,6 +477,4 @@ def _outcome(task: Task, running: Running, status: int) -> tuple[object, Fault |
     code = os.WEXITSTATUS(status)
     if running.step.program is not None:
         return {"status": code, "output": running.output}, None
-    if running.last is None or code != 0:
-        return None, Fault(codes.HELPER_WORKER_NO_ANSWER, object=task.subject, step=step, status=f"with status {code}")
-    return running.last, None
+    return None, Fault(codes.HELPER_WORKER_NO_ANSWER, object=task.subject, step=step, status=f"with status {code}")

@@ -43,14 +43,14 @@ def tmpfs_options(ramdisk: Ramdisk, owner: Identity) -> tuple[tuple[Option, ...]
     return tuple(options), tuple(left_out)
 
 
-def scm_mkfs(path: str, owner: Identity) -> tuple[str, ...]:
+def scm_mkfs(path: str, identifier: str, owner: Identity) -> tuple[str, ...]:
     """Return the command that makes SCM's ext4, with the full option list, on an open device (``/proc/self/fd/N``)."""
     extended = f"stride=512,lazy_itable_init=0,lazy_journal_init=0,nodiscard,packed_meta_blocks=1,root_owner={owner.uid}:{owner.gid}"
     features = "flex_bg,^uninit_bg,^resize_inode,^extra_isize,sparse_super2,^metadata_csum"
     sizes = ("-m", "0", "-b", "4096", "-I", "128", "-i", "67108864")
-    return (MKFS, "-F", "-q", "-D", "-L", LABEL, *sizes, "-E", extended, "-O", features, "-G", "128", path)
+    return (MKFS, "-F", "-q", "-D", "-L", LABEL, "-U", identifier, *sizes, "-E", extended, "-O", features, "-G", "128", path)
 
 
-def metadata_mkfs(path: str, owner: Identity) -> tuple[str, ...]:
+def metadata_mkfs(path: str, identifier: str, owner: Identity) -> tuple[str, ...]:
     """Return the command that makes the control metadata's ext4: the distribution's defaults, our label and owner."""
-    return (MKFS, "-F", "-q", "-L", LABEL, "-E", f"root_owner={owner.uid}:{owner.gid}", path)
+    return (MKFS, "-F", "-q", "-L", LABEL, "-U", identifier, "-E", f"root_owner={owner.uid}:{owner.gid}", path)

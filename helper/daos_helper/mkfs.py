@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, mark_unfinished, probe, udev_lock
+from daos_helper.device import Device, check_exclusive, forget_unfinished, mark_unfinished, probe, udev_lock
 from daos_helper.filesystems import MKFS
 from daos_helper.privileges import MAKE_EXT4
 from daos_helper.steps import Exit, Step, Work, perform
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 
-Command = Callable[[str, Identity], tuple[str, ...]]
-"""Makes the argument vector from the path of the open device and the owner of the root directory."""
+Command = Callable[[str, str, Identity], tuple[str, ...]]
+"""Makes the argument vector from the path of the open device, the file system's UUID, and the owner of the root directory."""
 
 
 def make_ext4(device: Device, command: Command, context: Context) -> Work[None]:
@@ -29,16 +30,17 @@ def make_ext4(device: Device, command: Command, context: Context) -> Work[None]:
     if not os.access(MKFS, os.X_OK):
         cause = f"{MKFS} is missing: install e2fsprogs"
         raise Fault(codes.STORAGE_MKFS_FAILED, object=device.path, cause=cause, device=device.path, status="could not be started")
-    arguments = command(f"/proc/self/fd/{device.descriptor}", context.account)
+    identifier = str(uuid.uuid4())
+    arguments = command(f"/proc/self/fd/{device.descriptor}", identifier, context.account)
     check_exclusive(device)
-    mark_unfinished(device, context.run)
     context.log(f"{device.path}: {' '.join(arguments[:-1])} {device.path}")
     with udev_lock(device):
+        mark_unfinished(device, identifier, context.run)
         ended = yield from perform(Step(MAKE_EXT4, device.path, keep=(device.descriptor,), program=arguments), Exit)
     if ended.status != 0:
         status = f"ended with status {ended.status}"
         raise Fault(codes.STORAGE_MKFS_FAILED, object=device.path, cause=ended.output.strip(), device=device.path, status=status)
     probed = yield from probe(device)
-    if not probed.is_ours:
+    if not probed.is_ours or probed.signatures[0].uuid != identifier:
         raise Fault(codes.STORAGE_FORMAT_UNVERIFIED, object=device.path, device=device.path, found=str(probed))
-    context.run.remove(device.unfinished)
+    forget_unfinished(device, context.run)

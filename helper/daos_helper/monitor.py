@@ -66,10 +66,12 @@ class Monitor:
         self._waiting = bytearray()
         self._ended = False
         self._dispatcher: Dispatcher | None = None
+        self._pings = 0
 
     def run(self) -> int:
         """Serve until the caller closes its end, or breaks the protocol; return the exit status."""
-        os.set_blocking(ANSWERS, False)
+        _own_description(REQUESTS, os.O_RDONLY)
+        _own_description(ANSWERS, os.O_WRONLY)
         self._handlers[REQUESTS] = self._read_requests
         self._poller.register(REQUESTS, select.POLLIN)
         self.send(envelope.hello(PROTOCOL_VERSION, VERSION, METHODS))
@@ -82,12 +84,14 @@ class Monitor:
                         handler()
                 self._check_times()
         except FrameError as error:
-            self.audit.line(event="session", verdict="refused", cause=error.reason)
+            self.audit.line(changes=False, values={"event": "session", "verdict": "refused", "cause": error.reason})
             self.send(envelope.failure(envelope.SESSION_ID, error.fault()))
             status = 1
         finally:
             if self._dispatcher is not None:
                 self._dispatcher.shut_down()
+            if self._pings > 1:
+                self.audit.line(changes=False, values={"event": "session", "pings": self._pings})
             self.audit.close()
         return status
 
@@ -129,13 +133,17 @@ class Monitor:
         self.unwatch(ANSWERS)
 
     def _read_requests(self) -> None:
-        data = os.read(REQUESTS, READ_SIZE)
+        try:
+            data = os.read(REQUESTS, READ_SIZE)
+        except BlockingIOError:
+            return  # somebody else read it: the caller may share its end
         if not data:
             self._ended = True
             self._reader.close()
             return
         for message in self._reader.feed(data):
             self._take(envelope.parse_from_server(message))
+            self._half_since = None
         if not self._reader.pending:
             self._half_since = None
         elif self._half_since is None:
@@ -146,16 +154,25 @@ class Monitor:
             if self._dispatcher is not None:
                 self._dispatcher.cancel(message.id)
             return
+        if self._dispatcher is not None and self._dispatcher.is_open(message.id):
+            raise FrameError(f"request {message.id} is open already")
         if message.method == PING and not message.payload:
-            line = {"event": "start", "request": message.id, "method": PING}
-            self.audit.lines(line, {**line, "event": "end", "verdict": "done"})
-            self.send(envelope.result(message.id, {"version": VERSION, "app_name": APP_NAME}))
+            self._ping(message.id)
             return
         if self._dispatcher is None:
             from daos_helper.dispatch import Dispatcher
 
             self._dispatcher = Dispatcher(self)
         self._dispatcher.take(message)
+
+    def _ping(self, request: int) -> None:
+        """Answer at once.  The first ping of a session is audited, the others are counted: they could only fill the trail."""
+        if not self._pings:
+            line: dict[str, object] = {"event": "start", "request": request, "method": PING}
+            self.audit.line(changes=False, values=line)
+            self.audit.line(changes=False, values={**line, "event": "end", "verdict": "done"})
+        self._pings += 1
+        self.send(envelope.result(request, {"version": VERSION, "app_name": APP_NAME}))
 
     def _timeout_ms(self) -> int | None:
         times = [] if self._dispatcher is None else self._dispatcher.times()
@@ -170,6 +187,20 @@ class Monitor:
             raise FrameError(f"half a frame for {FRAME_PATIENCE_S:.0f} seconds")
         if self._dispatcher is not None:
             self._dispatcher.check_times()
+
+
+def _own_description(descriptor: int, mode: int) -> None:
+    """Make a descriptor that never blocks, and whose flags nobody else can change: the caller shares the one that it gave us.
+
+    A socket, which only root may give us, cannot be opened again; there the flag is set on what is shared.
+    """
+    try:
+        own = os.open(f"/proc/self/fd/{descriptor}", mode | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        os.set_blocking(descriptor, False)
+        return
+    os.dup2(own, descriptor, inheritable=False)
+    os.close(own)
 
 
 def _claimed_exe(pid: int) -> str:

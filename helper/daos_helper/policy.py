@@ -21,7 +21,9 @@ SIZE_LIMIT: Final = 64 * 1024
 """Largest accepted policy file, in bytes."""
 DEFAULT_ROOTS: Final = ("/mnt/daos", "/mnt/daos#", "/var/lib/daos", "/var/daos")
 """Mount roots without a policy file; ``#`` at the end of a component stands for a decimal number."""
-SERVABLE_DRIVERS: Final = frozenset({"loop", "nbd"})
+NUMBER_DIGITS: Final = 3
+"""Digits of a number that ``#`` stands for: no host has a thousand engines, and mount points shall not be endless."""
+SERVABLE_DRIVERS: Final = frozenset({"loop", "nbd", "ublk"})
 """Drivers behind which an unprivileged account may sit: refused unless the policy names the device."""
 
 Line = Annotated[str, Meta(min_length=1, max_length=4095)]
@@ -129,6 +131,19 @@ class PolicyFile:
         line = _line("mount_roots", (*policy.mount_roots, target))
         raise self.refuse(f"{target} is not at or below a mount root", line, target)
 
+    def check_denied(self, policy: Policy, path: str, numbers: frozenset[int]) -> None:
+        """Refuse a device if it, or anything that it is made of or divided into, is denied.
+
+        :param numbers: of the device and of its family.
+        :raises Fault: 2005 if it is; 2004 if a denied path is no block device, since nobody can say what it should protect.
+        """
+        for denied in policy.devices_deny:
+            number = device_number(denied)
+            if number is None:
+                raise self._invalid(f"devices_deny names {denied}, which is no block device now: correct it or take it out")
+            if number in numbers:
+                raise self.refuse(f"{path} is, or belongs to, {denied} in devices_deny", self.deny_line(policy, number), path)
+
     def deny_line(self, policy: Policy, rdev: int) -> str:
         """Return the devices_deny line without the device."""
         return _line("devices_deny", tuple(path for path in policy.devices_deny if not names_device((path,), rdev)))
@@ -145,7 +160,7 @@ def _matches(root: tuple[str, ...], parts: tuple[str, ...]) -> int:
     for pattern, part in zip(root, parts, strict=False):
         if pattern.endswith("#"):
             number = part[len(pattern) - 1 :]
-            if not (part.startswith(pattern[:-1]) and number.isascii() and number.isdigit()):
+            if not (part.startswith(pattern[:-1]) and number.isascii() and number.isdigit() and len(number) <= NUMBER_DIGITS):
                 return 0
         elif pattern != part:
             return 0
@@ -154,14 +169,16 @@ def _matches(root: tuple[str, ...], parts: tuple[str, ...]) -> int:
 
 def names_device(paths: tuple[str, ...], rdev: int) -> bool:
     """Tell whether one of root's paths is that device now; links in them are root's, and followed."""
-    for path in paths:
-        try:
-            found = os.stat(path)
-        except OSError:
-            continue  # a device that is not there now names nothing
-        if stat.S_ISBLK(found.st_mode) and found.st_rdev == rdev:
-            return True
-    return False
+    return any(device_number(path) == rdev for path in paths)
+
+
+def device_number(path: str) -> int | None:
+    """Return the number of the block device that the path leads to, or None if it leads to none now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_rdev if stat.S_ISBLK(found.st_mode) else None
 
 
 def _line(key: str, values: tuple[str, ...]) -> str:

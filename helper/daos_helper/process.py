@@ -12,6 +12,7 @@ class Worker:
     """The monitor's view of a running worker.
 
     :ivar pid: its process id.
+    :ivar ended: it has ended and was reaped.
     :ivar pidfd: readable when it has ended.
     :ivar answers: its private pipe.
     :ivar output: what it prints.
@@ -19,6 +20,7 @@ class Worker:
 
     def __init__(self, pid: int, answers: int, output: int) -> None:
         self.pid = pid
+        self.ended = False
         self.pidfd = os.pidfd_open(pid)
         self.answers = answers
         self.output = output
@@ -33,6 +35,7 @@ class Worker:
     def reap(self) -> int | None:
         """Return its wait status, or None if it has not ended."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
+        self.ended = pid != 0
         return status if pid else None
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ its monitor is gone, the resource stays locked for as long as the worker exists,
 from __future__ import annotations
 
 import binascii
+import contextlib
 import errno
 import fcntl
 import os
@@ -111,7 +112,8 @@ class Lock:
 
     def release(self) -> None:
         """Give the resource back, and leave no file."""
-        os.unlink(self._name, dir_fd=self._folder)
+        with contextlib.suppress(FileNotFoundError):  # somebody tidied /run; the lock is the descriptor, not the name
+            os.unlink(self._name, dir_fd=self._folder)
         os.close(self.descriptor)
 
     def leave_to_worker(self) -> None:
@@ -119,20 +121,24 @@ class Lock:
         os.close(self.descriptor)
 
 
-def kernel_function(pid: int) -> str:
-    """Return the kernel function that a process waits in, or what is known instead."""
+def whereabouts(pid: int) -> str:
+    """Return the state of a process, and the kernel function that it waits in where the kernel tells us."""
     try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            state = file.read(512).rpartition(")")[2].split()[0]
         with open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as file:
-            return file.read(64) or "unknown"
+            function = file.read(64)
     except OSError as error:
-        return "unknown, it is gone" if error.errno == errno.ENOENT else "unknown"
+        return "it is gone" if error.errno == errno.ENOENT else "its state is unknown"
+    # Another uid's wchan reads 0 for who may not trace it, which is us.
+    return f"state {state}, in kernel function {function}" if function not in ("", "0") else f"state {state}"
 
 
 def _holder(note: str) -> str:
     pid, _, words = note.partition(" ")
     if not pid.isdigit():
         return "another session that has just begun"
-    return f"{words} (process {pid}, in kernel function {kernel_function(int(pid))})"
+    return f"{words} (process {pid}, {whereabouts(int(pid))})"
 
 
 def _file_name(resource: str) -> str:

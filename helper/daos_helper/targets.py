@@ -24,6 +24,8 @@ from daos_pbin.faults import Fault
 
 OURS: Final = frozenset({"tmpfs", "ext4"})
 """The file systems that we mount; anything else on a mount root is somebody else's and stays."""
+MOUNT_LIMIT: Final = 4096
+"""Mounts of the whole machine above which the helper adds none."""
 STACK_LIMIT: Final = 8
 """Mounts on top of each other that are taken away before we give up."""
 
@@ -105,22 +107,21 @@ def _held_parents(path: str, root: str) -> Iterator[int]:
     mount of its own: no rename leads out of a mount, and one that is held open cannot be unmounted.  What is above the mount
     root was root's choice when it wrote the policy.
     """
+    parent, _ = split(path)
     with ExitStack() as held:
         if path == root:
-            yield held.enter_context(opened(split(path)[0]))
+            yield held.enter_context(opened(parent))
             return
-        parent, _ = split(path)
-        depth = root.count("/")
-        parts = parent.split("/")
-        confined = False
-        for count in range(depth, len(parts)):
-            folder = "/".join(parts[: count + 1])
-            descriptor = held.enter_context(opened(folder))
-            confined = confined or syscalls.statx_mount(descriptor).is_mount_root
-            if not confined and not belongs_to_root(descriptor):
+        below = parent.removeprefix(root).split("/")
+        folders = [root + "/".join(below[:count]) for count in range(1, len(below) + 1)]
+        descriptors = [held.enter_context(opened(folder)) for folder in folders]
+        for folder, descriptor in zip(folders, descriptors, strict=True):
+            if syscalls.statx_mount(descriptor).is_mount_root:
+                break
+            if not belongs_to_root(descriptor):
                 reason = f"{folder} is not root's alone, so the account or others could move it out of {root} meanwhile"
-                raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason=reason)
-        yield descriptor
+                raise Fault(codes.STORAGE_PATH_UNSAFE, object=path, path=path, reason=reason)
+        yield descriptors[-1]
 
 
 def make_mount_point(path: str, root: str) -> Work[bool]:
@@ -129,11 +130,23 @@ def make_mount_point(path: str, root: str) -> Work[bool]:
     :returns: whether the directory was made.
     :raises Fault: 2114 if a folder above it is missing.
     """
+    check_count(path)
     made = False
     for directory in dict.fromkeys((root, path)):
         if not _exists(directory):
             made = yield from _make(directory, root, MAKE_MOUNT_POINT, owner=None)
     return made
+
+
+def make_ready(path: str, context: Context) -> Work[None]:
+    """Make the mount point, and make sure that it can be used, before anything is destroyed for its sake.
+
+    :raises Fault: as ``make_mount_point`` and ``opened_in_place``.
+    """
+    root = context.file.check_target(context.policy, path)
+    yield from make_mount_point(path, root)
+    with opened_in_place(path, root):
+        return
 
 
 def make_account_directory(path: str, root: str, context: Context) -> Work[bool]:
@@ -185,7 +198,7 @@ def _make(path: str, root: str, row: Row, *, owner: tuple[int, int] | None) -> W
         return (yield from perform(Step(row, path, keep=(parent_fd,), run=run), Made)).made
 
 
-def unmount(path: str) -> Work[bool]:
+def unmount(path: str, context: Context) -> Work[bool]:
     """Take away whatever of ours is mounted on the directory.
 
     :returns: whether anything was.
@@ -196,11 +209,32 @@ def unmount(path: str) -> Work[bool]:
         mount = mount_if_any(path)
         if mount is None:
             return changed
-        if mount.fs_type not in OURS:
-            found = printable(f"{mount.fs_type} from {mount.source}")
-            raise Fault(codes.STORAGE_MOUNT_FOREIGN, object=path, target=path, found=found)
+        _check_ours(path, mount, context)
         parent, name = split(path)
         with opened(parent) as parent_fd:
             detached = yield from detach(path, parent_fd, name, mount.mount_id)
         changed = changed or detached.detached
     raise Fault(codes.STORAGE_MOUNT_BUSY, object=path, target=path, cause=f"{STACK_LIMIT} mounts on top of each other")
+
+
+def _check_ours(path: str, mount: Mount, context: Context) -> None:
+    """Refuse to take away a mount that we did not make: another kind, or a root directory that is not the account's.
+
+    :raises Fault: 2106.
+    """
+    with opened(path) as descriptor:
+        owner = os.fstat(descriptor).st_uid
+    if mount.fs_type not in OURS or owner != context.account.uid:
+        found = printable(f"{mount.fs_type} from {mount.source}, owned by uid {owner}")
+        raise Fault(codes.STORAGE_MOUNT_FOREIGN, object=path, target=path, found=found)
+
+
+def check_count(path: str) -> None:
+    """Refuse to add a mount to a machine that has far more than storage needs: the kernel's table is everybody's.
+
+    :raises Fault: 2114.
+    """
+    count = len(mounts.read())
+    if count >= MOUNT_LIMIT:
+        reason = f"this machine has {count} mounts already, and the helper adds none above {MOUNT_LIMIT}"
+        raise Fault(codes.STORAGE_DIRECTORY_UNUSABLE, object=path, path=path, reason=reason)

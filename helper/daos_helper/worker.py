@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
+import signal
 from typing import Final, NoReturn
 
-from daos_bindings.linux import privileges
+from daos_bindings.linux import privileges, syscalls
 from daos_helper.accounts import Identity
 from daos_helper.privileges import Row
 from daos_helper.process import Worker
@@ -73,9 +75,14 @@ def start(step: Step, worker_account: Identity, locks: tuple[int, ...]) -> Worke
         _become_worker(step, worker_account, locks, answers_end, output_end, monitor)
     os.close(answers_end)
     os.close(output_end)
-    os.set_blocking(answers, False)
-    os.set_blocking(output, False)
-    return Worker(pid, answers, output)
+    try:
+        return Worker(pid, answers, output)
+    except OSError:  # no descriptor left to supervise it with: then it must not run
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(answers)
+        os.close(output)
+        raise
 
 
 def _become_worker(
@@ -125,6 +132,9 @@ def _drop(row: Row, worker_account: Identity, monitor: int) -> None:
     try:
         os.setsid()
         privileges.become(identity.uid, identity.gid, capabilities=row.capabilities)
+        syscalls.set_dumpable(False)
+        # A worker makes no processes: what it is, ends with it.  (The kernel does not ask uid 0.)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         privileges.die_with_parent(monitor)
     except (OSError, privileges.PrivilegeError) as error:
         raise Fault(codes.HELPER_PRIVILEGE_DROP_FAILED, step=row.step, reason=str(error)) from error
@@ -140,6 +150,8 @@ def _work(step: Step, channel: Channel, locks: tuple[int, ...]) -> int:
 
 
 def _become_program(program: tuple[str, ...], descriptors: tuple[int, ...]) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and a program would inherit that
+        signal.signal(number, signal.SIG_DFL)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -170,7 +170,9 @@ def uninstall(layout: Layout, say: Say) -> None:
     for path in recorded.data:
         if os.path.lexists(path):
             shutil.rmtree(path)
-    remove_file(layout, layout.audit_log)
+    for log in (layout.audit_log, layout.audit_log.removesuffix(".log") + "-read.log"):
+        remove_file(layout, log)
+        remove_file(layout, log + ".1")
     for path in recorded.files:
         remove_file(layout, path)
     left = [f"account {name}: {reason}" for name in sorted(recorded.accounts) if (reason := accounts.remove(name))]

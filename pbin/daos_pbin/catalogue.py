@@ -1033,7 +1033,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
     2011: (
         "HelperWorkerStuck",
         "pbin",
-        "the worker of {step} (process {pid}) hangs in the kernel in {where} and cannot be killed",
+        "the worker of {step} (process {pid}) hangs in the kernel ({where}) and cannot be killed",
         "look at 'dmesg' for the device or file server that does not answer and bring it back; if that is not possible, reboot the machine",
     ),
     2012: (

@@ -190,12 +190,17 @@ def is_method_name(text: str) -> bool:
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Return text for people in a form that every frame may carry: NUL and lone surrogates spelled out, cut to ``limit``.
+    """Return text for people in a form that every frame may carry: lone surrogates and control characters but the line feed
+    and the tab spelled out, cut to ``limit``.
 
-    Names of files come with such characters; a message about them must arrive nevertheless.
+    Names of files come with such characters; a message about them must arrive nevertheless, and do nothing to a terminal.
     """
-    text = text[:limit].replace("\0", "\\x00")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")[:limit]
+    text = text[:limit].encode("utf-8", "backslashreplace").decode("utf-8")
+    if not text.isprintable():
+        text = "".join(
+            character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}" for character in text
+        )
+    return text[:limit]
 
 
 def hello(protocol: int, version: str, methods: Iterable[str]) -> dict[str, object]:

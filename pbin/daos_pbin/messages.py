@@ -20,7 +20,8 @@ PathText = Annotated[str, Meta(max_length=4095)]
 NumaNode = Annotated[int, Meta(ge=0, le=1023)]
 PageCount = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 GibCount = Annotated[int, Meta(ge=0, le=GIB_LIMIT)]
-UserName = Annotated[str, Meta(max_length=32)]
+UserName = Annotated[str, Meta(max_length=32, pattern=r"^([a-z_][a-z0-9_-]*)?$")]
+"""A name as useradd accepts it, or nothing."""
 Words = Annotated[str, Meta(max_length=4096)]
 """Text for people: a reason, a finding."""
 
@@ -192,12 +193,12 @@ class BdevPrepareResult(Result, frozen=True, forbid_unknown_fields=True):
     """What a prepare or reset did.
 
     :param removed: names of the stale hugepage files that were removed.
-    :param hugetlbfs_owner: account that owns the hugetlbfs root after the request; empty if none is mounted.
+    :param hugetlbfs_owner: uid that owns the hugetlbfs root after the request; empty if none is mounted.
     """
 
     hugepages: Annotated[tuple[NodeGrant, ...], Meta(max_length=MAX_NUMA_NODES)] = ()
     removed: Annotated[tuple[PathText, ...], Meta(max_length=4096)] = ()
-    hugetlbfs_owner: UserName = ""
+    hugetlbfs_owner: Annotated[str, Meta(max_length=10)] = ""
     changed: bool = False
 
 

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from callers import Caller
-from hostile import Hostile, Watch, helper_processes, unmount_below, wait_until_gone
+from hostile import Hostile, OpenSession, Watch, helper_processes, unmount_below, wait_until_gone
 from installed import Installation
 
 
@@ -37,7 +37,7 @@ def watch(installation: Installation, base: Path) -> Watch:
 
 
 @pytest.fixture
-def open_session(installation: Installation, system_interpreter: str) -> Iterator[Callable[..., Hostile]]:
+def open_session(installation: Installation, system_interpreter: str) -> Iterator[OpenSession]:
     """Opens sessions as the account, or as somebody else; those still open are left at the end."""
     opened: list[Hostile] = []
 

@@ -9,17 +9,16 @@ import fcntl
 import os
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from callers import ROOT, STRANGER, TIMEOUT_S, Caller
-from hostile import Hostile, Watch, fault_code, ping, request
+from hostile import OpenSession, Watch, fault_code, ping, request
 from installed import Installation
 
+from daos_helper.audit import read_path
 from daos_pbin import codes
-
-OpenSession = Callable[..., Hostile]
 
 
 @contextlib.contextmanager
@@ -42,10 +41,9 @@ def unread(reader: int) -> int:
 
 
 def audit_lines(installation: Installation) -> bytes:
-    try:
-        return Path(installation.layout.audit_log).read_bytes()
-    except FileNotFoundError:
-        return b""
+    path = installation.layout.audit_log
+    files = [Path(path), Path(read_path(path))]
+    return b"".join(file.read_bytes() for file in files if file.exists())
 
 
 def call(installation: Installation, caller: Caller, stdin: int) -> subprocess.CompletedProcess[bytes]:

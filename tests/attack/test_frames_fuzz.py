@@ -8,14 +8,13 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
-from hostile import Ending, Hostile, Message, Watch, fault_code, ping, request
+from hostile import Ending, Hostile, Message, OpenSession, Watch, fault_code, ping, request
 
 from daos_pbin import codes
 from daos_pbin.envelope import SESSION_ID
 
-OpenSession = Callable[..., Hostile]
 Pack = Callable[[object], bytes]
 Mutation = Callable[[random.Random, bytes], bytes]
 
@@ -273,7 +272,8 @@ def hostile_value(chance: random.Random, depth: int = 0) -> object:
     """Return a value that any frame may carry, but hardly any field."""
     plain: list[object] = [
         None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**64 - 1, -(2**63), 0.5, -0.0, 1e308, 5e-324, "", " ", "-o", "--", "a,b=c",
-        "x\n", "$(id)", "`id`", "%s%n", "/", "//", "/etc", "/etc/../etc", "../../etc", "\u202e", "\ufeff", "\U0010ffff", "é" * 255, "x" * 4097,
+        "x\n", "$(id)", "`id`", "%s%n", "/", "//", "/etc", "/etc/../etc", "../../etc", "\u202e", "\ufeff", "\U0010ffff", "é" * 255,
+        "x" * 4097,
         "/proc/self/root/etc", "/dev/null", "daos_server", "root", [], {},
     ]  # fmt: skip
     kind = chance.randrange(10) if depth < 3 else 0

@@ -7,16 +7,15 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile import Hostile, Message, Watch, fault_code, helper_processes, ping, request, wait_until_gone
+from hostile import Hostile, Message, OpenSession, Watch, fault_code, helper_processes, ping, request, wait_until_gone
 from installed import Installation
 
 from daos_pbin import codes
 
-OpenSession = Callable[..., Hostile]
 SESSIONS = 16
 REQUESTS = 20
 PR_SET_CHILD_SUBREAPER = 36
@@ -132,7 +131,7 @@ def resources_are_free(open_session: OpenSession, base: Path) -> None:
     session = open_session()
     for number in range(SESSIONS):
         session.send(request(number + 1, "ScmFormat", {"mountpoint": f"{base}/own{number}", "ramdisk": {"size_gib": 1}, "force": True}))
-    assert [fault_code(session.answer(number + 1)) for number in range(SESSIONS)] == [0] * SESSIONS
+    assert {fault_code(answer) for answer in collect(session, SESSIONS).values()} == {0}
     assert session.end()[1].status == 0
 
 

@@ -51,6 +51,7 @@ def test_everything_belongs_to_root_but_what_marks_the_accounts(installation: In
         layout.log_dir: (0, 0, 0o750),
         layout.server: (0, 0, 0o755),
         layout.audit_log: (0, 0, 0o600),
+        layout.audit_log.removesuffix(".log") + "-read.log": (0, 0, 0o600),
     }
     wrong = []
     for path in entries(installation.root):

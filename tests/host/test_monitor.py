@@ -468,7 +468,8 @@ def test_hostile_message_ends_the_session_with_one_fault(raw: Raw, body: bytes) 
         ("ScmFormat", {"mountpoint": "/mnt/daos", "dcpm": {"device": "/etc/passwd"}}, codes.STORAGE_DEVICE_NOT_BLOCK),
         ("ScmFormat", {"mountpoint": "/mnt/daos", "dcpm": {"device": "/dev/fd/0"}}, codes.STORAGE_PATH_UNSAFE),
         ("BdevPrepare", {"target_user": "root"}, codes.HELPER_POLICY_REFUSED),
-        ("BdevPrepare", {"target_user": "-oops"}, codes.HELPER_POLICY_REFUSED),
+        ("BdevPrepare", {"target_user": "-oops"}, codes.HELPER_MESSAGE_INVALID),
+        ("BdevPrepare", {"target_user": 'a"=0}\nmount_roots=["/etc"]#'}, codes.HELPER_MESSAGE_INVALID),
         ("BdevPrepare", {"hugepages": [{"node": 999, "count": 1}]}, codes.HUGEPAGES_NODE_MISSING),
         ("BdevPrepare", {"hugepages": [{"node": 0, "count": 2**31 - 1}]}, codes.HUGEPAGES_OVER_MEMORY),
         ("MetadataFormat", {"root_path": "/etc/daos_metadata"}, codes.HELPER_POLICY_REFUSED),
@@ -561,8 +562,8 @@ def test_every_request_leaves_two_lines(folder: Path, run: Run) -> None:
         await helper.call(Odd("look_around", resource='a "quoted" thing'))
 
     run(work)
-    lines = (folder / "audit.log").read_text().splitlines()
-    assert oct((folder / "audit.log").stat().st_mode & 0o777) == "0o600"
+    lines = (folder / "audit-read.log").read_text().splitlines()
+    assert oct((folder / "audit-read.log").stat().st_mode & 0o777) == "0o600"
     starts = [line for line in lines if "event=start" in line]
     ends = [line for line in lines if "event=end" in line]
     assert len(starts) == len(ends) == 3, "two requests and the ping of the fixture"

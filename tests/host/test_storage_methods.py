@@ -46,10 +46,14 @@ def base(installation: Installation) -> Iterator[Path]:
     root = installation.root / "mnt"
     root.mkdir()
     yield root
+    unmount_below(root)
+    shutil.rmtree(root)
+
+
+def unmount_below(root: Path) -> None:
     for mount in reversed(mounts.read()):
         if mount.mount_point.startswith(f"{root}/"):
             subprocess.run(["/usr/bin/umount", mount.mount_point], check=True)
-    shutil.rmtree(root)
 
 
 class Policy(Protocol):
@@ -175,20 +179,23 @@ def test_busy_mount_is_told_and_stays(helper: PlainSession, base: Path) -> None:
     assert helper.call(ScmUnmount(str(target))).changed
 
 
-def test_mount_that_is_not_ours_stays(helper: PlainSession, base: Path) -> None:
+@pytest.mark.parametrize("kind", ["ramfs", "tmpfs"])
+def test_mount_that_is_not_ours_stays(helper: PlainSession, base: Path, kind: str) -> None:
+    """Another kind of file system, or a tmpfs whose root directory is not the account's."""
     target = base / "engine0"
     target.mkdir()
-    run("/usr/bin/mount", "-t", "ramfs", "somebody", str(target))
+    run("/usr/bin/mount", "-t", kind, "somebody", str(target))
     assert fault_of(helper, ScmFormat(str(target), ramdisk=RAM, force=True)).code == codes.STORAGE_MOUNT_FOREIGN
     assert fault_of(helper, ScmUnmount(str(target))).code == codes.STORAGE_MOUNT_FOREIGN
-    assert [mount.fs_type for mount in mounted(target)] == ["ramfs"]
+    assert [mount.fs_type for mount in mounted(target)] == [kind]
 
 
-def test_several_mounts_on_top_of_each_other_all_go(helper: PlainSession, base: Path) -> None:
+def test_several_mounts_on_top_of_each_other_all_go(helper: PlainSession, base: Path, installation: Installation) -> None:
     target = base / "engine0"
     target.mkdir()
+    account = installation.account
     for _ in range(3):
-        run("/usr/bin/mount", "-t", "tmpfs", "tmpfs", str(target))
+        run("/usr/bin/mount", "-t", "tmpfs", "-o", f"uid={account.uid}", "tmpfs", str(target))
     assert helper.call(ScmUnmount(str(target))).changed
     assert mounted(target) == []
 
@@ -398,6 +405,96 @@ def test_device_under_another_name_is_the_same_device(
         assert mounted(base / "engine0")[0].source == device, "mounted by the kernel's own name"
     finally:
         node.unlink()
+
+
+@pytest.fixture
+def unnamed(base: Path, policy: Policy) -> Iterator[str]:
+    """A block device that no policy needs to name: neither loop nor nbd, and not the system's disk."""
+    path = Path("/sys/class/block/zram0")
+    if not path.exists() or int((path / "disksize").read_text()):
+        pytest.skip("no unused zram device here")
+    (path / "disksize").write_text("256M")
+    policy()
+    yield "/dev/zram0"
+    unmount_below(base)
+    (path / "reset").write_text("1")
+
+
+def test_file_system_of_somebody_else_is_neither_mounted_nor_looked_into(
+    helper: PlainSession, base: Path, unnamed: str, policy: Policy
+) -> None:
+    run("/usr/sbin/mkfs.ext4", "-q", "-L", "precious", unnamed)
+    at = {"root_path": str(base / "meta"), "device": unnamed}
+    (base / "meta").mkdir()
+    before = digest(unnamed)
+    for request in (
+        ScmMount(str(base / "engine0"), dcpm=Dcpm(unnamed)),
+        MetadataMount(**at),
+        MetadataNeedsFormat(**at),
+        ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed), force=True),
+        MetadataFormat(str(base / "meta"), unnamed, force=True),
+    ):
+        fault = fault_of(helper, request)
+        assert fault.code == codes.HELPER_POLICY_REFUSED, request
+        assert "label precious" in fault.description
+        assert f'devices_allow = ["{unnamed}"]' in fault.resolution
+    assert fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed))).code == codes.STORAGE_ALREADY_FORMATTED
+    assert digest(unnamed) == before
+    policy(unnamed)
+    assert helper.call(ScmMount(str(base / "engine0"), dcpm=Dcpm(unnamed))).mounted
+
+
+def test_data_without_a_signature_is_not_empty(helper: PlainSession, base: Path, unnamed: str) -> None:
+    write_at(unnamed, 4096, b"a raw database, or plain encryption")
+    fault = fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed)))
+    assert fault.code == codes.STORAGE_ALREADY_FORMATTED
+    assert "data without a signature" in fault.cause
+    assert fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed), force=True)).code == codes.HELPER_POLICY_REFUSED
+    write_at(unnamed, 4096, bytes(64))
+    assert helper.call(ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed))).changed
+
+
+def test_a_format_that_was_cut_short_covers_only_what_it_had_made_itself(helper: PlainSession, base: Path, unnamed: str) -> None:
+    target = str(base / "engine0")
+    with pytest.raises(Fault) as caught:
+        helper.call(ScmFormat(target, dcpm=Dcpm(unnamed)), deadline_s=0.02)
+    assert caught.value.code == codes.HELPER_DEADLINE_EXCEEDED
+    run("/usr/sbin/mkfs.ext4", "-q", "-F", "-L", "daos", unnamed)
+    before = digest(unnamed)
+    assert fault_of(helper, ScmFormat(target, dcpm=Dcpm(unnamed))).code == codes.STORAGE_ALREADY_FORMATTED
+    assert digest(unnamed) == before
+    assert helper.call(ScmFormat(target, dcpm=Dcpm(unnamed), force=True)).changed, "its label says that it is ours"
+
+
+def test_what_was_mounted_once_is_never_taken_for_unfinished(helper: PlainSession, base: Path, unnamed: str) -> None:
+    target = str(base / "engine0")
+    helper.call(ScmFormat(target, dcpm=Dcpm(unnamed)))
+    helper.call(ScmUnmount(target))
+    helper.call(ScmMount(target, dcpm=Dcpm(unnamed)))
+    (base / "engine0" / "data").write_text("precious")
+    helper.call(ScmUnmount(target))
+    assert fault_of(helper, ScmFormat(target, dcpm=Dcpm(unnamed))).code == codes.STORAGE_ALREADY_FORMATTED
+
+
+def test_denying_a_disk_denies_its_partitions(helper: PlainSession, base: Path, device: str, policy: Policy) -> None:
+    subprocess.run(["/usr/bin/addpart", device, "1", "2048", "409600"], check=True)
+    part = f"{device}p1"
+    try:
+        policy(part, more=f'devices_deny = ["{device}"]')
+        assert fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(part))).code == codes.HELPER_POLICY_REFUSED
+        policy(device, more=f'devices_deny = ["{part}"]')
+        assert fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(device))).code == codes.HELPER_POLICY_REFUSED
+    finally:
+        subprocess.run(["/usr/bin/delpart", device, "1"], check=True)
+
+
+def test_denying_what_is_not_there_stops_everything(helper: PlainSession, base: Path, device: str, policy: Policy) -> None:
+    policy(device, more='devices_deny = ["/dev/disk/by-id/a-typing-error"]')
+    assert fault_of(helper, ScmFormat(str(base / "engine0"), dcpm=Dcpm(device))).code == codes.HELPER_POLICY_INVALID
+
+
+def test_ramdisk_larger_than_memory_is_refused(helper: PlainSession, base: Path) -> None:
+    assert fault_of(helper, ScmFormat(str(base / "engine0"), ramdisk=Ramdisk(1 << 19))).code == codes.SCM_RAMDISK_LOW_MEM
 
 
 # Control metadata

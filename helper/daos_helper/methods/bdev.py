@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct, ValidationError
+from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, encode
 
 from daos_bindings.linux import hugepages, memory, mounts
@@ -21,11 +21,16 @@ from daos_helper.paths import open_directory
 from daos_helper.privileges import CLEAN_HUGEPAGES, OWN_HUGETLBFS, SET_HUGEPAGES
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
+from daos_pbin.envelope import clean
 from daos_pbin.faults import Fault
 from daos_pbin.messages import MAX_NUMA_NODES, BdevPrepare, BdevPrepareResult, NodeGrant
 
 RECORD: Final = "hugepages"
-FILES_LIMIT: Final = 4096
+FILES_LIMIT: Final = 1024
+"""Files removed by one request; the next goes on."""
+RESERVE_KIB: Final = 1 << 20
+RESERVE_PART: Final = 20
+"""Memory that hugepages never take: 1 GiB, or a twentieth of it all, whichever is more."""
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -56,7 +61,7 @@ class Counts(Struct, frozen=True, forbid_unknown_fields=True):
 class Removed(Struct, frozen=True, forbid_unknown_fields=True):
     """Names of the files that were removed."""
 
-    names: Annotated[tuple[Annotated[str, Meta(max_length=255)], ...], Meta(max_length=FILES_LIMIT)]
+    names: Annotated[tuple[Annotated[str, Meta(max_length=4096)], ...], Meta(max_length=FILES_LIMIT)]
 
 
 class Owned(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,43 +101,56 @@ def _grow(request: BdevPrepare, context: Context) -> Work[BdevPrepareResult]:
     before = _counts(tuple(wanted), size)
     short = {node: count for node, count in wanted.items() if before[node] < count}
     _check_memory(sum(count - before[node] for node, count in short.items()) * size)
-    record = _read_record(context)
-    _write_record(context, _with_additions(record, before, short))
-    granted = (yield from _set(tuple(short.items()), size)) if short else ()
-    found = dict(zip(short, granted, strict=True))
-    lacking = next((node for node in short if found[node] < short[node]), None)
-    if lacking is not None:
-        yield from _set(tuple((node, before[node]) for node in short), size)
-        _write_record(context, record)
-        raise Fault(
-            codes.HUGEPAGES_SHORT_GRANT,
-            object=f"NUMA node {lacking}",
-            cause="memory is used or fragmented; the count of before was restored",
-            node=lacking,
-            wanted=short[lacking],
-            granted=found[lacking],
-            size_kib=size,
-        )
+    found = (yield from _add(short, before, size, context)) if short else {}
     owned = yield from _own(owner, context)
     grants = tuple(NodeGrant(node, before[node], count, found.get(node, before[node])) for node, count in wanted.items())
-    return BdevPrepareResult(grants, hugetlbfs_owner=_owner_name(), changed=bool(short) or owned)
+    return BdevPrepareResult(grants, hugetlbfs_owner=_owner(), changed=bool(short) or owned)
+
+
+def _add(wanted: dict[int, int], before: dict[int, int], size: int, context: Context) -> Work[dict[int, int]]:
+    """Raise the counts of some nodes; if that does not work as asked, for whatever reason, put them back.
+
+    :raises Fault: 2200 for a short grant, and what the step raised.
+    """
+    record = _read_record(context)
+    _write_record(context, with_additions(record, before, wanted))
+    try:
+        granted = dict(zip(wanted, (yield from _set(tuple(wanted.items()), size)), strict=True))
+        for node, count in wanted.items():
+            if granted[node] < count:
+                raise Fault(
+                    codes.HUGEPAGES_SHORT_GRANT,
+                    object=f"NUMA node {node}",
+                    cause="memory is used or fragmented; the count of before was restored",
+                    node=node,
+                    wanted=count,
+                    granted=granted[node],
+                    size_kib=size,
+                )
+    except Fault:
+        yield from _set(tuple((node, before[node]) for node in wanted), size)
+        _write_record(context, record)
+        raise
+    return granted
 
 
 def _reset(context: Context) -> Work[BdevPrepareResult]:
     record = _read_record(context)
     size = hugepages.default_size_kib()
-    current = _counts(tuple(record.nodes), size)
-    goal = {node: max(addition.before, current[node] - addition.added) for node, addition in record.nodes.items()}
+    # A node that is offline has no pages to give back.
+    nodes = {node: addition for node, addition in record.nodes.items() if node in hugepages.nodes()}
+    current = _counts(tuple(nodes), size)
+    goal = {node: max(addition.before, current[node] - addition.added) for node, addition in nodes.items()}
     lower = {node: count for node, count in goal.items() if count < current[node]}
     granted = (yield from _set(tuple(lower.items()), size)) if lower else ()
     found = dict(zip(lower, granted, strict=True))
     restored = record.owner is not None and (yield from _chown(record.owner))
-    for node, count in lower.items():
-        if found[node] > count:
-            raise Fault(codes.HUGEPAGES_IN_USE, object=f"NUMA node {node}", node=node, wanted=count, granted=found[node])
-    context.run.remove(RECORD)
+    left = {node: Addition(nodes[node].before, found[node] - count) for node, count in lower.items() if found[node] > count}
+    _write_record(context, Record(left))
+    for node in left:
+        raise Fault(codes.HUGEPAGES_IN_USE, object=f"NUMA node {node}", node=node, wanted=lower[node], granted=found[node])
     grants = tuple(NodeGrant(node, current[node], count, found.get(node, current[node])) for node, count in goal.items())
-    return BdevPrepareResult(grants, hugetlbfs_owner=_owner_name(), changed=bool(lower) or restored)
+    return BdevPrepareResult(grants, hugetlbfs_owner=_owner(), changed=bool(lower) or restored)
 
 
 def _counts(nodes: tuple[int, ...], size: int) -> dict[int, int]:
@@ -147,9 +165,14 @@ def _counts(nodes: tuple[int, ...], size: int) -> dict[int, int]:
 
 
 def _check_memory(kib: int) -> None:
-    available = memory.read().mem_available_kb
+    """Leave the machine what it needs to live: hugepages are memory that nothing else can use, or get back.
+
+    :raises Fault: 2204.
+    """
+    found = memory.read()
+    available = found.mem_available_kb - max(RESERVE_KIB, found.mem_total_kb // RESERVE_PART)
     if kib > available:
-        raise Fault(codes.HUGEPAGES_OVER_MEMORY, wanted=f"{kib // 1024} MiB", available=f"{available // 1024} MiB")
+        raise Fault(codes.HUGEPAGES_OVER_MEMORY, wanted=f"{kib // 1024} MiB", available=f"{max(0, available) // 1024} MiB")
 
 
 def _set(counts: tuple[tuple[int, int], ...], size: int) -> Work[tuple[int, ...]]:
@@ -186,7 +209,7 @@ def _read_record(context: Context) -> Record:
         return Record({})
     try:
         return Decoder(Record).decode(text)
-    except ValidationError as error:
+    except DecodeError as error:
         path = f"{context.run.path}/{RECORD}"
         raise Fault(codes.STORAGE_FILE_UNUSABLE, object=path, path=path, reason=f"not a record of ours: {error}") from error
 
@@ -198,11 +221,13 @@ def _write_record(context: Context, record: Record) -> None:
         context.run.remove(RECORD)
 
 
-def _with_additions(record: Record, before: dict[int, int], wanted: dict[int, int]) -> Record:
+def with_additions(record: Record, before: dict[int, int], wanted: dict[int, int]) -> Record:
+    """Return the record with what is about to be added, cut to what can be ours: an earlier request may have been cut short."""
     nodes = dict(record.nodes)
     for node, count in wanted.items():
         old = nodes.get(node, Addition(before[node], 0))
-        nodes[node] = Addition(old.before, old.added + count - before[node])
+        ours = min(old.added, max(0, before[node] - old.before))
+        nodes[node] = Addition(min(old.before, before[node]), ours + count - before[node])
     return Record(nodes, record.owner)
 
 
@@ -230,7 +255,7 @@ def _own(owner: tuple[int, int], context: Context) -> Work[bool]:
             context.log(f"no hugetlbfs is mounted on {hugepages.DIRECTORY}: engines will need one")
             return False
         found = os.fstat(descriptor)
-    if found.st_uid == owner[0]:
+    if (found.st_uid, found.st_gid) == owner:
         return False
     record = _read_record(context)
     if record.owner is None:
@@ -251,7 +276,7 @@ def _chown(owner: tuple[int, int]) -> Work[bool]:
         return (yield from perform(Step(OWN_HUGETLBFS, hugepages.DIRECTORY, keep=(root,), run=run), Owned)).changed
 
 
-def _owner_name() -> str:
+def _owner() -> str:
     """Return the owner of the hugetlbfs root as a number; names are for the server to look up."""
     with _hugetlbfs() as descriptor:
         return "" if descriptor is None else str(os.fstat(descriptor).st_uid)
@@ -267,6 +292,6 @@ def _clean() -> Work[tuple[str, ...]]:
             names = [file.name for file in hugepages.stale_files(f"/proc/self/fd/{root}") if not file.alive][:FILES_LIMIT]
             for name in names:
                 os.unlink(name, dir_fd=root)
-            return {"names": names}
+            return {"names": [clean(name) for name in names]}
 
         return (yield from perform(Step(CLEAN_HUGEPAGES, hugepages.DIRECTORY, keep=(root,), run=run), Removed)).names

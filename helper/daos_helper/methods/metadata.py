@@ -12,7 +12,7 @@ from daos_bindings.linux.mounts import NETWORK_FILE_SYSTEMS, Mount
 from daos_helper import targets
 from daos_helper.attach import attach_ext4, inspect_ext4
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, check_free, check_signatures, opened, probe
+from daos_helper.device import Device, check_exclusive, check_free, check_ours, check_signatures, forget_unfinished, opened, probe
 from daos_helper.filesystems import metadata_mkfs
 from daos_helper.methods.scm import require_ext4
 from daos_helper.mkfs import make_ext4
@@ -51,8 +51,9 @@ def _device_needs_format(request: MetadataNeedsFormat, context: Context) -> Work
         probed = yield from probe(device)
         if not probed.is_ext4:
             return MetadataNeedsFormatResult(True, f"{device.path} carries {probed}")
+        check_ours(device, probed, context.policy, context.file)
         check_free(device)
-        inspected = yield from inspect_ext4(device.identity.path, device.number, DATA)
+        inspected = yield from inspect_ext4(device.identity.path, device.number, DATA, settled=probed.settled)
     return _data_verdict(inspected.has_data, device.path, mounted=False)
 
 
@@ -78,7 +79,8 @@ def format_metadata(request: MetadataFormat, context: Context) -> Work[MountResu
         probed = yield from probe(device)
         check_signatures(device, probed, context.policy, context.file, context.run, force=request.force)
         if mount is not None:
-            yield from targets.unmount(request.root_path)
+            yield from targets.unmount(request.root_path, context)
+        yield from targets.make_ready(request.root_path, context)
         yield from make_ext4(device, metadata_mkfs, context)
         return (yield from _attach(request.root_path, device, context))
 
@@ -93,15 +95,15 @@ def mount_metadata(request: MetadataMount, context: Context) -> Work[MountResult
             _require_same(request.root_path, mount, device)
             return MountResult(request.root_path, True, False, targets.options_of(mount))
         check_free(device)
-        yield from require_ext4(device)
+        yield from require_ext4(device, context)
         return (yield from _attach(request.root_path, device, context))
 
 
-def unmount_metadata(request: MetadataUnmount, _context: Context) -> Work[MountResult]:
+def unmount_metadata(request: MetadataUnmount, context: Context) -> Work[MountResult]:
     """Unmount the device; nothing mounted is a success that changed nothing."""
     if not request.device:
         return MountResult(request.root_path, False, False)
-    changed = yield from targets.unmount(request.root_path)
+    changed = yield from targets.unmount(request.root_path, context)
     return MountResult(request.root_path, False, changed)
 
 
@@ -109,6 +111,7 @@ def _attach(path: str, device: Device, context: Context) -> Work[MountResult]:
     root = context.file.check_target(context.policy, path)
     yield from targets.make_mount_point(path, root)
     check_exclusive(device)
+    forget_unfinished(device, context.run)
     with targets.opened_in_place(path, root) as target:
         attached = yield from attach_ext4(path, target, device.identity.path, device.number, (), noatime=False)
     return MountResult(path, True, True, targets.options_of(targets.by_id(attached.mount_id)))

@@ -5,12 +5,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from daos_bindings.linux import memory
 from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import Mount
 from daos_helper import targets
 from daos_helper.attach import Attached, attach_ext4, attach_tmpfs
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, check_free, check_signatures, opened, probe
+from daos_helper.device import (
+    Device,
+    Probed,
+    check_exclusive,
+    check_free,
+    check_ours,
+    check_signatures,
+    forget_unfinished,
+    opened,
+    probe,
+)
 from daos_helper.filesystems import DAX, SCM_MOUNT_OPTIONS, Option, scm_mkfs, tmpfs_options
 from daos_helper.mkfs import make_ext4
 from daos_helper.steps import Work
@@ -72,7 +83,7 @@ def _format_ramdisk(request: ScmFormat, ramdisk: Ramdisk, context: Context) -> W
     mount = targets.mount_if_any(request.mountpoint)
     if mount is not None:
         _refuse_mounted(request, mount)
-        yield from targets.unmount(request.mountpoint)
+        yield from targets.unmount(request.mountpoint, context)
     attached = yield from _attach_ramdisk(request.mountpoint, ramdisk, context)
     return _formatted(request.mountpoint, attached)
 
@@ -87,7 +98,8 @@ def _format_device(request: ScmFormat, dcpm: Dcpm, context: Context) -> Work[Scm
         probed = yield from probe(device)
         check_signatures(device, probed, context.policy, context.file, context.run, force=request.force)
         if mount is not None:
-            yield from targets.unmount(request.mountpoint)
+            yield from targets.unmount(request.mountpoint, context)
+        yield from targets.make_ready(request.mountpoint, context)
         yield from make_ext4(device, scm_mkfs, context)
         attached = yield from _attach_device(request.mountpoint, device, context)
     return _formatted(request.mountpoint, attached)
@@ -120,25 +132,27 @@ def mount_scm(request: ScmMount, context: Context) -> Work[MountResult]:
             if mount is not None:
                 return _already(request.target, mount, same=(mount.major, mount.minor) == device.number)
             check_free(device)
-            yield from require_ext4(device)
+            yield from require_ext4(device, context)
             attached = yield from _attach_device(request.target, device, context)
     return MountResult(request.target, True, True, targets.options_of(targets.by_id(attached.mount_id)))
 
 
-def unmount_scm(request: ScmUnmount, _context: Context) -> Work[MountResult]:
+def unmount_scm(request: ScmUnmount, context: Context) -> Work[MountResult]:
     """Unmount; nothing mounted is a success that changed nothing."""
-    changed = yield from targets.unmount(request.target)
+    changed = yield from targets.unmount(request.target, context)
     return MountResult(request.target, False, changed)
 
 
-def require_ext4(device: Device) -> Work[None]:
-    """Refuse to mount what is not plainly ext4.
+def require_ext4(device: Device, context: Context) -> Work[Probed]:
+    """Refuse to mount what is not plainly ext4, or not ours on a device that the policy does not name.
 
-    :raises Fault: 2109 naming what is there.
+    :raises Fault: 2109 naming what is there, 2005 for what DAOS did not make.
     """
     probed = yield from probe(device)
     if not probed.is_ext4:
         raise Fault(codes.STORAGE_FORMAT_UNVERIFIED, object=device.path, device=device.path, found=str(probed))
+    check_ours(device, probed, context.policy, context.file)
+    return probed
 
 
 def _already(path: str, mount: Mount, *, same: bool) -> MountResult:
@@ -150,11 +164,23 @@ def _already(path: str, mount: Mount, *, same: bool) -> MountResult:
 def _attach_ramdisk(path: str, ramdisk: Ramdisk, context: Context) -> Work[Attached]:
     root = context.file.check_target(context.policy, path)
     yield from targets.make_mount_point(path, root)
+    _check_memory(path, ramdisk)
     options, left_out = tmpfs_options(ramdisk, context.account)
     for line in left_out:
         context.log(f"{path}: mounted without {line}")
     with targets.opened_in_place(path, root) as target:
         return (yield from attach_tmpfs(path, target, options))
+
+
+def _check_memory(path: str, ramdisk: Ramdisk) -> None:
+    """Refuse a RAM disk that this machine could never fill.
+
+    :raises Fault: 214.
+    """
+    have = memory.read().mem_total_kb >> 20
+    if ramdisk.size_gib > have:
+        size = f"{ramdisk.size_gib} GiB"
+        raise Fault(codes.SCM_RAMDISK_LOW_MEM, object=path, variant="Total", size=size, need=size, have=f"{have} GiB")
 
 
 def _attach_device(path: str, device: Device, context: Context) -> Work[Attached]:
@@ -166,6 +192,7 @@ def _attach_device(path: str, device: Device, context: Context) -> Work[Attached
     else:
         context.log(f"{path}: mounted without dax, which {device.path} does not have")
     check_exclusive(device)
+    forget_unfinished(device, context.run)
     with targets.opened_in_place(path, root) as target:
         return (yield from attach_ext4(path, target, device.identity.path, device.number, options, noatime=True))
 

@@ -10,6 +10,7 @@ from typing import Final, TypeVar, cast
 
 from msgspec import Struct
 
+from daos_bindings.linux import block
 from daos_helper.context import Context
 from daos_helper.methods import bdev, metadata, scm
 from daos_helper.paths import components
@@ -84,18 +85,23 @@ def _authorise_metadata(request: MetadataNeedsFormat | MetadataFormat | Metadata
 
 
 def _resources(target: str, device: str) -> tuple[str, ...]:
-    """Return the locks of a mount point and of a device, which goes by its number, whatever its path."""
-    if not device:
-        return (f"target:{target}",)
+    """Return the locks of a mount point and of a device: one for a whole disk and its partitions, whatever the path."""
+    disk = _disk(device) if device else ""
+    return (f"disk:{disk}", f"target:{target}") if disk else (f"target:{target}",)
+
+
+def _disk(device: str) -> str:
+    """Return the kernel's name of the whole disk; empty for what is none, of which the method itself says what is wrong."""
     if components(device)[0] != "dev":
-        return (f"target:{target}",)  # the method refuses it; nothing outside /dev is even looked at
+        return ""
     try:
         found = os.lstat(device)
     except OSError:
-        return (f"target:{target}",)  # the method itself says what is wrong with the device
+        return ""
     if not stat.S_ISBLK(found.st_mode):
-        return (f"target:{target}",)
-    return (f"device:{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", f"target:{target}")
+        return ""
+    identity = block.by_number(os.major(found.st_rdev), os.minor(found.st_rdev))
+    return identity.disk if identity else ""
 
 
 def _scm_resources(request: ScmCheckFormat | ScmFormat) -> tuple[str, ...]:
