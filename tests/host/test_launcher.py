@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import resource
+import socket
 import shutil
 import signal
 import subprocess
@@ -339,11 +340,26 @@ def test_closed_standard_descriptors(entry: Entry, closed: tuple[int, ...], who:
     (0, "/dev/null", os.O_RDONLY), (0, "/dev/full", os.O_WRONLY), (0, "/etc/passwd", os.O_RDONLY), (0, "/", os.O_RDONLY),
     (0, "/etc/passwd", os.O_PATH), (1, "/dev/null", os.O_RDWR), (1, "/dev/zero", os.O_RDWR), (1, "/dev/tty", os.O_PATH),
 ])  # fmt: skip
-def test_requests_and_answers_need_a_pipe_or_a_socket(entry: Entry, descriptor: int, path: str, flags: int) -> None:
+def test_requests_and_answers_need_a_pipe(entry: Entry, descriptor: int, path: str, flags: int) -> None:
     def replace() -> None:
         os.dup2(os.open(path, flags), descriptor)
 
     refused(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
+
+
+@pytest.mark.parametrize("descriptor", [0, 1])
+def test_socket_of_the_account_is_refused(entry: Entry, descriptor: int) -> None:
+    """It could be connected to the journal, which would take forged lines for root's."""
+
+    def replace() -> None:
+        os.dup2(socket.socketpair()[0].fileno(), descriptor)
+
+    refused(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
+
+
+def test_leader_of_a_process_group_is_refused(entry: Entry) -> None:
+    """The monitor would stay in the session of the caller's terminal, which could stop or end it."""
+    refused(entry.run(before=lambda: os.setpgid(0, 0)), 77, "process group")
 
 
 def test_pipe_ends_the_wrong_way_round_are_refused(entry: Entry) -> None:
