@@ -12,9 +12,9 @@ import itertools
 import json
 import os
 import resource
-import socket
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -352,7 +352,10 @@ def test_socket_of_the_account_is_refused(entry: Entry, descriptor: int) -> None
     """It could be connected to the journal, which would take forged lines for root's."""
 
     def replace() -> None:
-        os.dup2(socket.socketpair()[0].fileno(), descriptor)
+        ours, _ = pair = socket.socketpair()
+        os.dup2(ours.fileno(), descriptor)
+        for end in pair:
+            end.detach()
 
     refused(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
 
