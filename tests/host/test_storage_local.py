@@ -274,7 +274,7 @@ def test_what_is_seen_of_a_mount(tmpfs: Path, ext4: Path) -> None:
 
 # Killed for real
 
-KILLS = 30
+KILLS = 100
 
 KILL_CONFIG = """
 name: daos_server
