@@ -193,7 +193,7 @@ def test_files_and_folders_of_others_are_refused(tmp_path: Path) -> None:
     assert caught.value.code == codes.STORAGE_FILE_UNUSABLE
     assert file.read_bytes() == b"theirs"
     with pytest.raises(Fault) as caught:
-        folders.make_folders(str(folder), str(folder / "daos_control"), (0,))
+        folders.make_folders(str(folder), str(folder / "daos_control"), (0,), force=True)
     assert caught.value.code == codes.STORAGE_PATH_UNSAFE
     assert (folder / "daos_control" / "theirs").exists()
     with pytest.raises(Fault) as caught:
@@ -208,7 +208,7 @@ def test_the_data_folder_of_another_is_refused(tmp_path: Path) -> None:
     (data / "theirs").touch()
     os.chown(data, STRANGER_UID, STRANGER_UID)
     with pytest.raises(Fault) as caught:
-        folders.make_folders(str(tmp_path), str(data), (0,))
+        folders.make_folders(str(tmp_path), str(data), (0,), force=True)
     assert caught.value.code == codes.STORAGE_PATH_UNSAFE
     assert (data / "theirs").exists()
 
@@ -227,7 +227,7 @@ def test_a_mount_in_old_content_stops_the_clearing_before_it_begins(tmp_path: Pa
     mount("--bind", victim, target)
     try:
         with pytest.raises(Fault) as caught:
-            folders.make_folders(str(tmp_path / "root"), str(tmp_path / "root/daos_control"), (0,))
+            folders.make_folders(str(tmp_path / "root"), str(tmp_path / "root/daos_control"), (0,), force=True)
     finally:
         unmount(target)
     assert caught.value.code == codes.STORAGE_PATH_UNSAFE
@@ -243,7 +243,7 @@ def test_a_file_mounted_into_old_content_stops_the_clearing(tmp_path: Path) -> N
     mount("--bind", tmp_path / "victim", data / "file")
     try:
         with pytest.raises(Fault):
-            folders.make_folders(str(tmp_path), str(data), (0,))
+            folders.make_folders(str(tmp_path), str(data), (0,), force=True)
     finally:
         unmount(data / "file")
     assert (data / "another").exists()

@@ -211,6 +211,16 @@ def test_old_content_of_a_plain_folder_is_not_cleared_with_the_consent_for_somet
         assert any(step.key == "metadata-folders" for step in plan.steps) is not refused
 
 
+def test_metadata_is_never_taken_for_the_work_of_an_unforced_format_that_had_not_made_it() -> None:
+    config = wanted(engine(0, metadata=True), device="/dev/md")
+    unfinished = Unfinished(digest=config.digest(), force=False, started="then", steps={"metadata": Entry(subject="it", state="begun")})
+    for needs_format in (True, False):
+        metadata = MetadataState(needs_format=needs_format, reason="r", formatted=True, mountable=True, device="/dev/md")
+        plan = plan_format(config, storage(EMPTY, metadata=metadata), force=False, unfinished=unfinished)
+        assert any(step.key == "metadata" for step in plan.steps) is needs_format
+        assert plan.destructive is needs_format
+
+
 def test_force_says_what_is_destroyed() -> None:
     device = ScmState(formatted=True, mountable=True, found="/dev/pmem0 carries ext4 (label daos)", device="/dev/pmem0")
     file = FileState(exists=True, size=GIB, has_data=True)

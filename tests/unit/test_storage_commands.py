@@ -491,6 +491,20 @@ def test_a_record_that_cannot_be_read_gives_no_consent(world: World, text: str) 
     assert list((world.root / "state").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("boot", "another"), ("started", "2020-01-01T00:00:00+00:00"), ("started", "2020-01-01"), ("started", "then")]
+)
+def test_a_record_holds_for_a_day_and_not_beyond_a_reboot(world: World, key: str, value: str) -> None:
+    context = world.context(PMEM)
+    stop_at(context, "scm:0", force=True)
+    assert any(step.force for step in asyncio.run(commands.plan_format(context)).steps)
+    record = world.root / "state/format.json"
+    record.write_bytes(msgspec.json.encode(msgspec.json.decode(record.read_bytes()) | {key: value}))
+    plan = asyncio.run(commands.plan_format(context))
+    assert any("is not used" in note for note in plan.notes)
+    assert not any(step.force or step.lost for step in plan.steps)
+
+
 def test_a_record_that_is_a_link_or_a_pipe_is_not_followed(world: World) -> None:
     record = world.root / "state/format.json"
     os.mkfifo(record)
@@ -634,3 +648,14 @@ def test_scan_and_reset_tell_of_an_interrupted_format(world: World) -> None:
     assert any("interrupted" in note for note in asyncio.run(commands.scan(context)).notes)
     assert any("interrupted" in note for note in asyncio.run(commands.reset(context)).notes)
     assert do_format(context).fault() is None
+
+
+def test_what_the_helper_will_not_mount_is_refused_before_anything_is_destroyed(world: World) -> None:
+    context = world.context(MD_FOLDER)
+    do_format(context)
+    superblock = world.root / "mnt/md/daos_control/engine0/superblock"
+    superblock.write_text("precious")
+    asyncio.run(commands.reset(context))
+    world.fails[f"ScmCheckFormat {world.mnt}/daos1"] = Fault(codes.HELPER_POLICY_REFUSED, what="it", line="x", policy="/etc/x")
+    assert refusal(context, force=True).code == codes.HELPER_POLICY_REFUSED
+    assert superblock.read_text() == "precious"

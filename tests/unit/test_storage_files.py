@@ -234,7 +234,7 @@ def test_folders_are_made_and_old_content_goes(tmp_path: Path) -> None:
     os.mkfifo(data / "fifo")
     (tmp_path / "kept").write_text("kept")
     for _ in range(2):
-        folders.make_folders(str(tmp_path), str(data), (0, 1))
+        folders.make_folders(str(tmp_path), str(data), (0, 1), force=True)
         assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
             "daos_control",
             "daos_control/engine0",
@@ -290,12 +290,27 @@ def test_a_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
         folders.make_folders(str(tmp_path / "root"), str(tmp_path / "root/daos_control"), (0,))
 
 
+def test_files_in_old_content_stay_without_force(tmp_path: Path) -> None:
+    data = tmp_path / "daos_control"
+    (data / "engine0").mkdir(parents=True)
+    (data / "old/empty").mkdir(parents=True)
+    superblock = data / "engine0/superblock"
+    superblock.write_text("precious")
+    with pytest.raises(Fault) as caught:
+        folders.make_folders(str(tmp_path), str(data), (0,))
+    assert (caught.value.code, caught.value.object) == (codes.STORAGE_ALREADY_FORMATTED, str(superblock))
+    assert superblock.read_text() == "precious"
+    superblock.unlink()
+    folders.make_folders(str(tmp_path), str(data), (0,))
+    assert sorted(path.name for path in data.rglob("*")) == ["engine0"]
+
+
 def test_content_that_is_too_deep_is_refused_before_anything_is_removed(tmp_path: Path) -> None:
     data = tmp_path / "daos_control"
     (data / "/".join("d" * 70)).mkdir(parents=True)
     (data / "first").touch()
     with pytest.raises(Fault) as caught:
-        folders.make_folders(str(tmp_path), str(data), (0,))
+        folders.make_folders(str(tmp_path), str(data), (0,), force=True)
     assert caught.value.code == codes.STORAGE_DIRECTORY_UNUSABLE
     assert (data / "first").exists()
 

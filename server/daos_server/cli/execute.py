@@ -51,7 +51,7 @@ def execute(invocation: Invocation, loaded: LoadedConfig, command: str, *, dry_r
     except StopError as stop:
         fault = execution.interrupted(stop)
     except Fault as raised:
-        fault = raised
+        fault = execution.broken_off(raised)
     execution.finish(fault)
 
 
@@ -143,8 +143,19 @@ class Execution:
         note(f"NOTICE: stopped by {stop.signal_name} after {len(self._progress.ended)} of {steps} steps.")
         for step in self._progress.running:
             note(f"NOTICE: cancelled: {escape(step)}")
-        note(f"NOTICE: running 'daos_server storage {self._command}' again continues where this run ended.")
+        if self._force and self._command == "format":
+            note("NOTICE: running 'daos_server storage format --force' again formats everything anew.")
+        else:
+            note(f"NOTICE: running 'daos_server storage {self._command}' again continues where this run ended.")
         return Fault(codes.HELPER_CANCELLED, step=f"storage {self._command}", cause=stop.signal_name)
+
+    def broken_off(self, fault: Fault) -> Fault:
+        """Keep the rows of what was done before a fault that is no step's own ended the run."""
+        if self._report is None and self._progress.ended:
+            self._report = Report(command=self._command, rows=tuple(self._progress.ended))
+            steps = len(self._plan.steps) if self._plan else 0
+            note(f"NOTICE: ended after {len(self._progress.ended)} of {steps} steps, because of the error below.")
+        return fault
 
     def finish(self, fault: Fault | None) -> None:
         """Print the result, as JSON or as a table, then the error, and set the exit code."""

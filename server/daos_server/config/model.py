@@ -328,5 +328,3 @@ class ServerConfig(Section):
             engine.disable_srx or self.disable_srx,
             engine.fabric_auth_key or self.fabric_auth_key,
         )
-
-

@@ -66,11 +66,13 @@ class Mounted:
     :param kind: file system type; empty if nothing is mounted there.
     :param content: names in its root, sorted, a few at most; None if they cannot be read.
     :param size: bytes of the file system; 0 if not known.
+    :param is_ours: of a kind that the helper mounts, and the account's; others the helper leaves alone.
     """
 
     kind: str = ""
     content: tuple[str, ...] | None = ()
     size: int = 0
+    is_ours: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,7 +153,9 @@ class _Planner:
         """Plan what completes the metadata of an interrupted format; False if it had not come to that."""
         begun, folders = self._state(METADATA), self._state(FOLDERS)
         reachable = not state.device or state.mounted or state.mountable
-        if begun == "begun" and (self._consent(METADATA) or state.mountable or not state.formatted):
+        # An unforced run began on a blank device, and makes the folders only when this step is done: metadata is not its work.
+        blank_then = state.needs_format and (state.mountable or not state.formatted)
+        if begun == "begun" and (self._consent(METADATA) or blank_then):
             self._format_metadata(state, force=self._consent(METADATA) or state.formatted)
         elif begun == "done" and folders == "done" and not state.needs_format:
             self._metadata_fresh = True

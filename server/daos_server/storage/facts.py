@@ -12,10 +12,10 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from daos_bindings.linux import hugepages, kernelfiles, memory, mounts
+from daos_bindings.linux import block, hugepages, kernelfiles, memory, mounts
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_pbin.messages import Dcpm, MetadataNeedsFormat, ScmCheckFormat
+from daos_pbin.messages import Dcpm, MetadataNeedsFormat, Ramdisk, ScmCheckFormat
 from daos_server.plan.facts import (
     EngineState,
     FileState,
@@ -29,7 +29,7 @@ from daos_server.plan.facts import (
 )
 from daos_server.plan.units import bytes_text
 from daos_server.storage import files, nvme_conf
-from daos_server.storage.filesystems import check_metadata_file_system
+from daos_server.storage.filesystems import OURS, check_metadata_file_system
 from daos_server.storage.topology import buses_of_node
 
 if TYPE_CHECKING:
@@ -138,13 +138,14 @@ def mounted(path: str, table: tuple[Mount, ...]) -> Mounted:
         return Mounted(kind=mount.fs_type, content=None)
     try:
         status = os.fstatvfs(descriptor)
+        is_ours = mount.fs_type in OURS and os.fstat(descriptor).st_uid == os.geteuid()
         names = sorted(name for name in os.listdir(descriptor) if name != LOST_AND_FOUND)
     except OSError:
         return Mounted(kind=mount.fs_type, content=None)
     finally:
         os.close(descriptor)
     content = tuple(kernelfiles.printable(name) for name in names[:NAMES_LIMIT])
-    return Mounted(kind=mount.fs_type, content=content, size=status.f_blocks * status.f_frsize)
+    return Mounted(kind=mount.fs_type, content=content, size=status.f_blocks * status.f_frsize, is_ours=is_ours)
 
 
 def describe_mount(mount: Mounted) -> str:
@@ -169,11 +170,23 @@ async def _scm(engine: Engine, helper: Helper, table: tuple[Mount, ...]) -> ScmS
         return ScmState()
     here = mounted(scm.mount, table)
     device = os.path.realpath(scm.device) if scm.device else ""
+    if here.kind and not here.is_ours:
+        foreign = Fault(codes.STORAGE_MOUNT_FOREIGN, object=scm.mount, target=scm.mount, found=describe_mount(here))
+        return ScmState(formatted=True, mounted=True, device=device, mount=here, fault=foreign)
     if here.kind:
         return ScmState(formatted=True, mounted=True, found=describe_mount(here), device=device, mount=here)
     if scm.storage_class == "ram":
-        return ScmState(found="nothing is mounted")
+        return await _ramdisk(scm, helper)
     return await _device(scm, device, helper)
+
+
+async def _ramdisk(scm: Scm, helper: Helper) -> ScmState:
+    """Ask only whether the helper may mount there: better known before other things are destroyed than after."""
+    try:
+        await helper.call(ScmCheckFormat(mountpoint=scm.mount, ramdisk=Ramdisk(size_gib=max(scm.size_gib, 1))), deadline_s=ASK_S)
+    except Fault as fault:
+        return ScmState(found="nothing is mounted", fault=fault)
+    return ScmState(found="nothing is mounted")
 
 
 async def _device(scm: Scm, device: str, helper: Helper) -> ScmState:
@@ -294,4 +307,14 @@ def _bdev(storage_class: str, device: str) -> FileState:
         return FileState(problem=Fault(codes.STORAGE_DEVICE_NOT_BLOCK, object=device, path=device, what=what))
     if not stat.S_ISBLK(found.st_mode):
         return FileState(problem=Fault(codes.STORAGE_DEVICE_NOT_BLOCK, object=device, path=device, what="something else"))
-    return FileState(exists=True)
+    return FileState(exists=True, problem=_used(device, found.st_rdev))
+
+
+def _used(device: str, number: int) -> Fault | None:
+    """Return fault 2100 for a device that is in use: the engine writes to all of it."""
+    with _kernel_files():
+        identity = block.by_number(os.major(number), os.minor(number))
+        for usage in () if identity is None else block.usage(identity, mounts.read()):
+            found = f"{usage.kind} {kernelfiles.printable(usage.detail)} on {usage.device}"
+            return Fault(codes.STORAGE_DEVICE_IN_USE, object=device, device=device, found=found)
+    return None

@@ -61,14 +61,16 @@ def _make_path(path: str) -> bool | None:
     return True
 
 
-def make_folders(root: str, data_path: str, engines: Sequence[int]) -> None:
+def make_folders(root: str, data_path: str, engines: Sequence[int], *, force: bool = False) -> None:
     """Make ``data_path`` anew, empty but for one folder per engine, all mode 0755 and ours.
 
     Run again after a kill at any point, it ends with the same result.
 
     :param root: canonical path of the metadata root, which must belong to the account.
     :param data_path: a folder directly in the root.
-    :raises Fault: 2104 if it is not, 2105 if the root is not ours or something foreign is in the way, 2114 for any other error.
+    :param force: remove files too; without it only empty folders are, so that no plan that is out of date costs a superblock.
+    :raises Fault: 2104 if it is not, 2105 if the root is not ours or something foreign is in the way, 101 for files without force,
+        2114 for any other error.
     """
     name = os.path.basename(data_path)
     if not is_within(data_path, root) or os.path.dirname(data_path) != root:
@@ -77,7 +79,7 @@ def make_folders(root: str, data_path: str, engines: Sequence[int]) -> None:
         with _open_ours(root) as root_fd:
             _make_folder(root_fd, name)
             with _open_ours(name, dir_fd=root_fd, path=data_path, within=root_fd) as data_fd:
-                _check_content(data_fd, data_path, mount_id(root_fd), DEPTH_LIMIT)
+                _check_content(data_fd, data_path, mount_id(root_fd), DEPTH_LIMIT, force=force)
                 _remove_content(data_fd, data_path, mount_id(root_fd), DEPTH_LIMIT)
                 for index in engines:
                     _make_folder(data_fd, f"engine{index}")
@@ -131,10 +133,10 @@ def _open_ours(name: str, *, dir_fd: int | None = None, path: str = "", within: 
         os.close(descriptor)
 
 
-def _check_content(folder: int, path: str, mount: int, depth: int) -> None:
+def _check_content(folder: int, path: str, mount: int, depth: int, *, force: bool) -> None:
     """Refuse content that must not be removed, before anything is.
 
-    :raises Fault: 2105 for a mount in it, 2114 if it is nested too deeply.
+    :raises Fault: 2105 for a mount in it, 101 for a file without force, 2114 if it is nested too deeply.
     """
     if depth == 0:
         reason = f"it has more than {DEPTH_LIMIT} levels of folders, which nothing of ours makes"
@@ -150,7 +152,9 @@ def _check_content(folder: int, path: str, mount: int, depth: int) -> None:
             os.close(descriptor)
         if is_folder:
             with _opened(folder, name) as below:
-                _check_content(below, inside, mount, depth - 1)
+                _check_content(below, inside, mount, depth - 1, force=force)
+        elif not force:
+            raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=inside, cause=f"{inside} is there")
 
 
 def _remove_content(folder: int, path: str, mount: int, depth: int) -> None:

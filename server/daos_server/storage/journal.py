@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The server's own record of a format that has not ended: ``format.json`` in its state folder.
 
+It holds until the machine starts again, and for a day at most: device names may stand for other devices afterwards, and data may
+have come to where a step was begun.  Then only ``--force`` destroys, as ever.
+
 Written and synced before the first step and around each one, removed at the end, so that whatever a kill leaves behind, the
 next run knows what was begun and with whose consent.  Steps are on record as ``begun`` before they start: a record may say
 more than was done, never less.
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 NAME = "format.json"
 VERSION: Final = 1
 SIZE_LIMIT = 1 << 20
+LIFE = timedelta(days=1)
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 HALF_DONE = frozenset(
     {
@@ -57,9 +62,13 @@ class StepRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FormatRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole record on disk."""
+    """The whole record on disk.
+
+    :param boot: the kernel's name for the time since the machine started.
+    """
 
     version: Literal[1]
+    boot: str
     digest: str
     force: bool
     started: str
@@ -69,18 +78,23 @@ class FormatRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(state_dir: str) -> Unfinished | None:
     """Return the unfinished format on record, or None.
 
-    :raises Fault: 2110 if there is a file that is no record of ours: it then speaks for nothing.
+    :raises Fault: 2110 if there is a file that is no record of ours, or one that holds no more: it then speaks for nothing.
     """
     path = f"{state_dir}/{NAME}"
     try:
         text = _read(path)
         found = msgspec.json.decode(text, type=FormatRecord)
+        age = datetime.now(UTC) - datetime.fromisoformat(found.started)
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise _unusable(path, f"it is no record of a format ({error})") from error
     except OSError as error:
         raise _unusable(path, os.strerror(error.errno or 0)) from error
+    if found.boot != _boot():
+        raise _unusable(path, f"it was begun at {found.started}, before this machine was started")
+    if abs(age) > LIFE:
+        raise _unusable(path, f"it was begun at {found.started}, more than a day from now")
     steps = {key: Entry(subject=step.subject, state=step.state, force=step.force) for key, step in found.steps.items()}
     return Unfinished(digest=found.digest, force=found.force, started=found.started, steps=steps)
 
@@ -95,6 +109,14 @@ def _read(path: str) -> bytes:
     if len(text) > SIZE_LIMIT:
         raise _unusable(path, f"it is larger than {SIZE_LIMIT} bytes")
     return text
+
+
+def _boot() -> str:
+    try:
+        with open(BOOT_ID, encoding="ascii") as file:
+            return file.read(64).strip()
+    except OSError:
+        return ""  # a kernel that tells no name of it: the day remains
 
 
 def _unusable(path: str, reason: str) -> Fault:
@@ -152,7 +174,7 @@ class Journal:
         self._write()
 
     def _write(self) -> None:
-        record = FormatRecord(VERSION, self._digest, self._force, self._started, dict(sorted(self._steps.items())))
+        record = FormatRecord(VERSION, _boot(), self._digest, self._force, self._started, dict(sorted(self._steps.items())))
         text = msgspec.json.format(msgspec.json.encode(record), indent=2)
         try:
             write_atomically(self._state_dir, NAME, text, mode=0o600)

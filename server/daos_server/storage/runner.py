@@ -117,7 +117,7 @@ class Runner:
             case FormatMetadata():
                 return await self._format_metadata(step)
             case MakeMetadataFolders():
-                await _in_thread(lambda _stop: folders.make_folders(step.root, step.subject, step.engines))
+                await _in_thread(lambda _stop: folders.make_folders(step.root, step.subject, step.engines, force=step.force))
                 return Outcome.DONE, f"{len(step.engines)} engine folder(s)"
             case MountMetadata():
                 mount = await self._helper.call(MetadataMount(root_path=step.subject, device=step.device))
