@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The two system accounts: found, made, and taken away again if we made them."""
+"""The two system accounts: found, made, and taken away again if we made them and no installation uses them any more.
+
+Several installations can share a machine, and the accounts.  Each is an empty file in ``REGISTER``; what the last one
+takes away is what any of them made.
+"""
 
 from __future__ import annotations
 
 import grp
 import pwd
+import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from daos_install.errors import InstallError
 from daos_install.layout import SERVER_ACCOUNT, WORKER_ACCOUNT, Layout
@@ -16,6 +22,11 @@ USERDEL = "/usr/sbin/userdel"
 GROUPDEL = "/usr/sbin/groupdel"
 NO_SHELL = "/usr/sbin/nologin"
 COMMENTS = {SERVER_ACCOUNT: "DAOS server", WORKER_ACCOUNT: "DAOS helper's workers"}
+
+
+REGISTER = Path("/var/lib/daos-installations")
+USER, MADE = "user ", "made "
+"""A file's name begins with one of them: an installation, by its manifest with % for /, or an account that one of them made."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +107,34 @@ def remove(name: str) -> str:
         return ""
     done = subprocess.run([GROUPDEL, name], capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode != 0 else ""
+
+
+def register(manifest: str, made: set[str]) -> None:
+    """Write down that an installation uses the accounts, and which of them it made."""
+    REGISTER.mkdir(mode=0o755, exist_ok=True)
+    for name in [USER + manifest.replace("/", "%"), *(MADE + account for account in made)]:
+        (REGISTER / name).touch(mode=0o644)
+
+
+def others(manifest: str) -> list[str]:
+    """Return the manifests of the other installations that are still there."""
+    if not REGISTER.is_dir():
+        return []
+    found = [path.name.removeprefix(USER).replace("%", "/") for path in REGISTER.iterdir() if path.name.startswith(USER)]
+    return sorted(path for path in found if path != manifest and Path(path).exists())
+
+
+def removable(manifest: str, made: set[str]) -> set[str]:
+    """Return the accounts that go when this installation goes: none while another is there."""
+    if others(manifest):
+        return set()
+    if not REGISTER.is_dir():
+        return made
+    return made | {path.name.removeprefix(MADE) for path in REGISTER.iterdir() if path.name.startswith(MADE)}
+
+
+def release(manifest: str) -> None:
+    """Forget an installation; with the last one, the register itself."""
+    (REGISTER / (USER + manifest.replace("/", "%"))).unlink(missing_ok=True)
+    if REGISTER.is_dir() and not others(manifest):
+        shutil.rmtree(REGISTER)

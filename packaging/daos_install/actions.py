@@ -74,6 +74,7 @@ def put_in_place(layout: Layout, found: Interpreter, built: stages.Stages, launc
     if not layout.destdir:
         record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         after.merge(before).write(record)
+        accounts.register(layout.manifest, new_accounts | before.accounts)
     for name in sorted(new_accounts):
         say(f"making system account {name}")
         accounts.make(name, layout.state_dir if name == layout.account else "/")
@@ -164,8 +165,9 @@ def uninstall(layout: Layout, say: Say) -> None:
     if not record.exists():
         raise InstallError(f"nothing is installed under {layout.prefix} ({record} is not there); was it another PREFIX?")
     recorded = manifest.read(record)
+    going = accounts.removable(layout.manifest, recorded.accounts)
     refuse_mounts([*sorted(recorded.data), layout.prefix])
-    refuse_processes(recorded.accounts)
+    refuse_processes(going)
     remove_file(layout, layout.helper)
     for path in recorded.data:
         if os.path.lexists(path):
@@ -175,8 +177,10 @@ def uninstall(layout: Layout, say: Say) -> None:
         remove_file(layout, log + ".1")
     for path in recorded.files:
         remove_file(layout, path)
-    left = [f"account {name}: {reason}" for name in sorted(recorded.accounts) if (reason := accounts.remove(name))]
+    left = [f"account {name}: {reason}" for name in sorted(going) if (reason := accounts.remove(name))]
+    left += [f"the accounts, which {path} uses as well" for path in accounts.others(layout.manifest)]
     record.unlink()
+    accounts.release(layout.manifest)
     for path in sorted(recorded.directories - recorded.data, key=len, reverse=True):
         left += remove_folder(path)
     for line in left:

@@ -190,14 +190,30 @@ def test_uninstall_refuses_while_storage_is_mounted_on_its_state(place: Layout) 
     assert Path(place.helper).exists()
 
 
+def test_uninstall_leaves_accounts_that_another_installation_uses(place: Layout, installation: Installation) -> None:
+    assert run_installer("install", place).returncode == 0
+    manifest = Path(place.manifest)
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**content, "accounts": [place.account, place.worker_account]}), encoding="utf-8")
+    done = run_installer("uninstall", place)
+    assert done.returncode == 0, done.stderr
+    assert installation.layout.manifest in done.stdout, "who uses them"
+    assert accounts.missing(place) == []
+    assert installation.layout.manifest in accounts.others("")
+
+
 def test_uninstall_refuses_while_an_account_that_it_would_remove_is_in_use(place: Layout, installation: Installation) -> None:
     assert run_installer("install", place).returncode == 0
     manifest = Path(place.manifest)
     content = json.loads(manifest.read_text(encoding="utf-8"))
     manifest.write_text(json.dumps({**content, "accounts": [place.account]}), encoding="utf-8")
-    with installation.account.start(["/bin/cat"]) as running:
-        done = run_installer("uninstall", place)
-        running.communicate(b"", timeout=60)
+    aside = accounts.REGISTER.rename(accounts.REGISTER.with_suffix(".test"))  # as if no other installation were there
+    try:
+        with installation.account.start(["/bin/cat"]) as running:
+            done = run_installer("uninstall", place)
+            running.communicate(b"", timeout=60)
+    finally:
+        aside.rename(accounts.REGISTER)
     assert done.returncode == 1
     assert str(running.pid) in done.stderr
     assert Path(place.helper).exists()
