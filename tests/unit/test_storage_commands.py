@@ -632,6 +632,7 @@ def test_scan_without_a_helper_says_what_it_cannot_know(world: World) -> None:
     report = asyncio.run(commands.scan(world.context(PMEM)))
     assert report.fault() is None
     assert row(report, "/daos0").outcome is Outcome.UNKNOWN
+    assert any("daos_server helper check" in note for note in report.notes)
     assert row(report, "/bdev0").outcome is Outcome.MISSING
 
 

@@ -35,6 +35,8 @@ def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, note: str =
     for engine, state in zip(wanted.engines, facts.engines, strict=True):
         hidden = engine.has_meta_role and bool(wanted.metadata_device) and not facts.metadata_mount.kind
         rows += _engine_rows(engine, state, conf_is_hidden=hidden)
+    if any(row.outcome is Outcome.UNKNOWN and row.fault is not None for row in rows):
+        notes.append("what is unknown could not be looked at, because the helper did not answer: run 'daos_server helper check'")
     return Report(command="scan", rows=tuple(rows), notes=tuple(notes))
 
 
