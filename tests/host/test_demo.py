@@ -25,7 +25,7 @@ def outside() -> tuple[object, ...]:
     pages = tuple((node.node, node.total) for node in hugepages.read_nodes(hugepages.default_size_kib()))
     places = ("/mnt", "/var/lib/daos", str(FOLDER))
     mounted = [mount.mount_point for mount in mounts.read() if mount.mount_point.startswith(places)]
-    return mounted, str(FOLDER) in loops, pages, FOLDER.exists()
+    return mounted, str(FOLDER) in loops, pages, FOLDER.exists(), sorted(os.listdir("/mnt")), sorted(os.listdir("/var/lib"))
 
 
 @pytest.fixture
