@@ -75,7 +75,6 @@ class Task:
         self.started = time.monotonic()
         self.deadline = self.started + message.deadline_s
         self.seconds = message.deadline_s
-        self.over = False
         self.request: Request[Result] | None = None
         self.work: Work[Result] | None = None
         self.running: Running | None = None
@@ -377,14 +376,19 @@ class Dispatcher:
             lock.release()
         task.locks = []
         del self._tasks[task.id]
-        message: dict[str, object] = {}
+        frame = b""
         if result is not None:
-            message, fault = _sendable(envelope.result(task.id, msgspec.to_builtins(result)), task.subject)
+            try:
+                frame = encode(envelope.result(task.id, msgspec.to_builtins(result)), ANSWER_LIMIT)
+            except FrameError as error:
+                fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what=f"an answer that cannot be sent: {error.reason}")
         elif fault is None:
             fault = Fault(codes.HELPER_INTERNAL, object=task.subject, what="no answer")
+        if fault is not None:
+            frame = encode(envelope.failure(task.id, fault), ANSWER_LIMIT)
         # First the audit line: who ends this session as soon as the answer is there shall not cut it off.
         self._audit(task, "end", changes=self._changes(task) and task.work is not None, fault=fault)
-        self._monitor.send(envelope.failure(task.id, fault) if fault is not None else message)
+        self._monitor.send_frame(frame)
         self._start_ready()
 
     def _log(self, task: Task, text: str) -> None:
@@ -431,15 +435,6 @@ def _ready_to_fork() -> Callable[[Step, Identity, tuple[int, ...]], Worker]:
     gc.collect()
     gc.freeze()
     return start
-
-
-def _sendable(message: dict[str, object], subject: str) -> tuple[dict[str, object], Fault | None]:
-    """Return the message, and the fault to send in its place if no frame can carry it."""
-    try:
-        encode(message, ANSWER_LIMIT)
-    except FrameError as error:
-        return message, Fault(codes.HELPER_INTERNAL, object=subject, what=f"an answer that cannot be sent: {error.reason}")
-    return message, None
 
 
 def _wait_until(process: Worker, deadline: float) -> None:

@@ -114,7 +114,11 @@ class Monitor:
         """Send a message; ``noise`` (progress, log) is dropped when the caller does not keep up."""
         if noise and len(self._waiting) > NOISE_LIMIT:
             return
-        self._waiting += encode(message, ANSWER_LIMIT)
+        self.send_frame(encode(message, ANSWER_LIMIT))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message that is a frame already."""
+        self._waiting += frame
         self._flush()
         if len(self._waiting) > QUEUE_LIMIT:
             self._ended = True

@@ -203,8 +203,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "scm",
         "'scm_list' names {device}, and this machine has no such device",
         (
-            "run 'daos_server storage scan' for the devices that exist; correct 'scm_list' in daos_server.yml, or make the namespaces with "
-            "'daos_server storage prepare'"
+            "run 'daos_server storage scan' for the devices that exist; correct 'scm_list' in daos_server.yml, or make the namespaces "
+            "with 'ndctl create-namespace'"
         ),
     ),
     205: (

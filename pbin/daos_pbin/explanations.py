@@ -194,8 +194,8 @@ Either the memory was never prepared, so that no namespace exists yet, or the na
 are given out in the order of discovery and can swap between boots. A device that was there yesterday may also be
 missing because a module failed.
 
-`ndctl list -N` and `daos_server storage scan` show what is there. After the first prepare a reboot is needed, and a
-second prepare makes the namespaces.
+`ndctl list -N` and `daos_server storage scan` show what is there. This version
+does not prepare persistent memory: `ndctl create-namespace` makes a namespace in a region that has free capacity.
 """,
     205: """
 SCM is either a RAM disk, made by the kernel in memory, or a block device on persistent memory. The helper must be

@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
-MAX_ENGINES = 128
 MAX_NUMA_NODES = 256
 GIB_LIMIT = 1 << 20
 

@@ -100,7 +100,7 @@ def wrong_type(_io: WorkerIO, text: str) -> Built:
 
 
 def defect(_io: WorkerIO, text: str) -> Built:
-    raise ZeroDivisionError("a secret: /root/.ssh")
+    raise ZeroDivisionError("a secret of root's")
 
 
 def look_around(_io: WorkerIO, text: str) -> Built:
