@@ -51,6 +51,13 @@ struct daos_thread {
 };
 long daos_read_thread(int last_capability, struct daos_thread *found);
 long daos_capability_that_comes_back(uint64_t held, int last_capability);
+
+struct daos_clock {
+    int state;
+    int status;
+    int64_t max_error_us;
+};
+long daos_read_clock(struct daos_clock *found);
 """
 
 SOURCE = r"""
@@ -62,6 +69,7 @@ SOURCE = r"""
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -120,6 +128,12 @@ struct daos_thread {
     uint32_t fsuid;
     uint32_t fsgid;
     int no_new_privs;
+};
+
+struct daos_clock {
+    int state;
+    int status;
+    int64_t max_error_us;
 };
 
 static long result(long rc)
@@ -283,6 +297,17 @@ static long daos_capability_that_comes_back(uint64_t held, int last_capability)
             return DAOS_FOR_CHILDREN + capability;
     }
     return -1;
+}
+
+static long daos_read_clock(struct daos_clock *found)
+{
+    struct timex now;
+
+    memset(&now, 0, sizeof(now));  /* no modes: nothing is set */
+    found->state = adjtimex(&now);
+    found->status = now.status;
+    found->max_error_us = now.maxerror;
+    return found->state < 0 ? -(long)errno : 0;
 }
 """
 

@@ -23,8 +23,11 @@ from installed import Installation as Installed
 
 from daos_bindings.linux import capabilities
 from daos_pbin.bounding import HELPER_BOUNDING
-from daos_server import helper_check
-from daos_server.helper_check import Finding, findings, folders_above, limits, policy, this_process, tree, way_to
+from daos_server.doctor.finding import Finding
+from daos_server.doctor.helper_program import policy
+from daos_server.doctor.ownership import folders_above, tree, way_to
+from daos_server.doctor.process import LIMIT_FLOORS, limits, this_process
+from daos_server.helper_check import findings
 from daos_server.installation import Installation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +88,7 @@ def write(path: str, text: str) -> None:
 
 
 def wrong(where: Installation) -> dict[str, Finding]:
-    return {point.subject: point for point in findings(where) if point.right is False}
+    return {point.subject: point for point in findings(where) if point.verdict == "stops"}
 
 
 def as_user(uid: int, where: Installation) -> dict[str, Finding]:
@@ -113,7 +116,7 @@ def as_user(uid: int, where: Installation) -> dict[str, Finding]:
 
 def test_a_right_installation_is_right_in_every_point(tree_of: Installation) -> None:
     found = {point.subject: point for point in findings(tree_of)}
-    assert {subject for subject, point in found.items() if point.right is not True} <= {"seccomp"}
+    assert {subject for subject, point in found.items() if point.verdict != "ok"} <= {"seccomp"}
     assert found["answer of the helper"].found.startswith("version ")
     assert len(found) == len(findings(tree_of)), "two points have the same name"
 
@@ -187,8 +190,16 @@ def test_what_is_wrong_is_found_and_comes_with_what_to_do(name: str, tree_of: In
     point = found[subject.format_map(names)]
     assert advice in point.advice
     assert point.found
-    others = [each for each in findings(tree_of) if each.right is False and not each.advice]
+    others = [each for each in findings(tree_of) if each.verdict == "stops" and not each.advice]
     assert others == [], "something is wrong and nobody says what to do"
+
+
+def test_without_any_of_it_there_is_one_thing_to_say(tree_of: Installation) -> None:
+    os.unlink(tree_of.helper)
+    shutil.rmtree(tree_of.helper_lib)
+    found = wrong(tree_of)
+    assert list(found) == ["helper"]
+    assert "install" in found["helper"].advice
 
 
 def test_after_the_advice_is_followed_all_is_right(tree_of: Installation) -> None:
@@ -211,16 +222,16 @@ def test_root_does_not_run_an_interpreter_or_helper_that_others_may_change(tree_
     write_program(tree_of.helper, f"touch {marker}")
     os.chown(tree_of.helper, 1, -1)
     found = {point.subject: point for point in findings(tree_of)}
-    assert found[f"version of {tree_of.prefix}/py"].right is None
-    assert found["answer of the helper"].right is None
+    assert found[f"version of {tree_of.prefix}/py"].verdict == "unknown"
+    assert found["answer of the helper"].verdict == "unknown"
     assert "not asked" in found["answer of the helper"].found
     assert not marker.exists()
 
 
 def test_the_account_may_ask_the_helper(tree_of: Installation) -> None:
     found = as_user(pwd.getpwnam(ACCOUNT).pw_uid, tree_of)
-    assert found["mode of the helper"].right
-    assert found[f"{tree_of.helper_lib}/account"].right
+    assert found["mode of the helper"].verdict == "ok"
+    assert found[f"{tree_of.helper_lib}/account"].verdict == "ok"
     assert "not asked" not in found["answer of the helper"].found
 
 
@@ -228,8 +239,8 @@ def test_anybody_may_look_and_is_told_what_could_not_be_seen(tree_of: Installati
     chmod(os.path.dirname(tree_of.policy_file), 0o700)
     chmod(f"{tree_of.helper_lib}/lib/package", 0o700)
     found = as_user(STRANGER, tree_of)
-    assert {subject for subject, point in found.items() if point.right is False} == set()
-    unknown = {subject for subject, point in found.items() if point.right is None} - {"seccomp"}
+    assert {subject for subject, point in found.items() if point.verdict == "stops"} == set()
+    unknown = {subject for subject, point in found.items() if point.verdict == "unknown"} - {"seccomp"}
     assert unknown == {f"policy {tree_of.policy_file}", f"{tree_of.helper_lib}/lib", "answer of the helper"}
     assert "ask again as root" in found[f"policy {tree_of.policy_file}"].advice
     assert ACCOUNT in found["answer of the helper"].found
@@ -237,7 +248,7 @@ def test_anybody_may_look_and_is_told_what_could_not_be_seen(tree_of: Installati
 
 def test_no_policy_means_the_defaults(tree_of: Installation) -> None:
     os.unlink(tree_of.policy_file)
-    assert policy(tree_of.policy_file).right is True
+    assert policy(tree_of.policy_file).verdict == "ok"
 
 
 def test_accounts_that_are_missing_root_or_one(tree_of: Installation) -> None:
@@ -264,26 +275,26 @@ def points(path: str, uid_map: str = "/proc/self/uid_map") -> dict[str, Finding]
 
 def test_what_this_shell_hands_down(tmp_path: Path) -> None:
     blocked = points(status(tmp_path, NoNewPrivs="1"))["no_new_privs"]
-    assert blocked.right is False
+    assert blocked.verdict == "stops"
     assert "NoNewPrivileges" in blocked.advice
     needed = capabilities.mask(HELPER_BOUNDING)
     for missing in sorted(HELPER_BOUNDING):
         held = needed & ~capabilities.mask({missing})
         point = points(status(tmp_path, CapBnd=f"{held:016x}"))["capability bounding set"]
-        assert point.right is (missing == "CAP_SYS_RESOURCE")
+        assert point.verdict == ("ok" if missing == "CAP_SYS_RESOURCE" else "stops")
         assert missing in point.found
-    assert points(status(tmp_path, CapBnd=f"{needed:016x}"))["capability bounding set"].right is True
-    verdicts = {value: points(status(tmp_path, Seccomp=value))["seccomp"].right for value in "012"}
-    assert verdicts == {"0": True, "1": False, "2": None}
+    assert points(status(tmp_path, CapBnd=f"{needed:016x}"))["capability bounding set"].verdict == "ok"
+    verdicts = {value: points(status(tmp_path, Seccomp=value))["seccomp"].verdict for value in "012"}
+    assert verdicts == {"0": "ok", "1": "stops", "2": "unknown"}
 
 
 def test_a_user_namespace_is_recognised(tmp_path: Path) -> None:
     mapped = tmp_path / "uid_map"
     mapped.write_text("         0       1000          1\n", encoding="ascii")
-    assert points("/proc/self/status", str(mapped))["user namespace"].right is False
+    assert points("/proc/self/status", str(mapped))["user namespace"].verdict == "stops"
     mapped.write_text("         0          0 4294967295\n", encoding="ascii")
-    assert points("/proc/self/status", str(mapped))["user namespace"].right is True
-    assert points("/proc/self/status", str(tmp_path / "none"))["user namespace"].right is False
+    assert points("/proc/self/status", str(mapped))["user namespace"].verdict == "ok"
+    assert points("/proc/self/status", str(tmp_path / "none"))["user namespace"].verdict == "stops"
 
 
 def both_as(hard: dict[int, int]) -> Callable[[int], tuple[int, int]]:
@@ -291,12 +302,12 @@ def both_as(hard: dict[int, int]) -> Callable[[int], tuple[int, int]]:
 
 
 def test_limits_are_held_against_the_launchers_floors() -> None:
-    for name, (number, floor) in helper_check.LIMIT_FLOORS.items():
-        for hard, right in ((floor - 1, False), (floor, True), (resource.RLIM_INFINITY, True)):
-            in_force = {other: resource.RLIM_INFINITY for other, _ in helper_check.LIMIT_FLOORS.values()} | {number: hard}
+    for name, (number, floor) in LIMIT_FLOORS.items():
+        for hard, enough in ((floor - 1, False), (floor, True), (resource.RLIM_INFINITY, True)):
+            in_force = {other: resource.RLIM_INFINITY for other, _ in LIMIT_FLOORS.values()} | {number: hard}
             found = {each.subject: each for each in limits(both_as(in_force))}
-            assert found[f"hard limit {name}"].right is right
-            assert right or str(floor) in found[f"hard limit {name}"].advice
+            assert set(found) == {"hard limits" if enough else f"hard limit {name}"}
+            assert enough or (found[f"hard limit {name}"].verdict == "stops" and str(floor) in found[f"hard limit {name}"].advice)
 
 
 def test_floors_are_those_of_the_launcher() -> None:
@@ -308,22 +319,22 @@ def test_floors_are_those_of_the_launcher() -> None:
         whole, _, divisor = number.partition(" / ")
         in_c[name] = (units.get(whole) or int(whole)) * units.get(unit, 1) // int(divisor or 1)
     assert len(in_c) == source.count('"RLIMIT_')
-    assert {name: floor for name, (_, floor) in helper_check.LIMIT_FLOORS.items()} == {n: f for n, f in in_c.items() if f}
+    assert {name: floor for name, (_, floor) in LIMIT_FLOORS.items()} == {n: f for n, f in in_c.items() if f}
 
 
 def test_mounts_that_do_not_reach_the_host_are_found() -> None:
-    script = "from daos_server.helper_check import mount_propagation as m; print(*[p.right for p in m()])"
+    script = "from daos_server.doctor.process import mount_propagation as m; print(*[p.verdict for p in m()])"
     code = f"import sys; sys.path[:0] = {sys.path!r}; {script}"
-    for propagation, right in (("slave", "False"), ("private", "True")):
+    for propagation, verdict in (("slave", "stops"), ("private", "ok")):
         inner = ["/usr/bin/unshare", "--mount", "--propagation", propagation, sys.executable, "-c", code]
         # The shell stays in the outer namespace: without a peer a slave would be private.
         outer = ["/usr/bin/unshare", "--mount", "--propagation", "shared", "/bin/sh", "-c", '"$@"; exit $?', "sh"]
         done = subprocess.run([*outer, *inner], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == right
+        assert done.stdout.strip() == verdict
 
 
 def test_mount_flags_are_read_from_the_mount(tmp_path: Path) -> None:
-    script = "from daos_server.helper_check import mount_flags as m; print([p.found for p in m(sys.argv[1], setuid=True)])"
+    script = "from daos_server.doctor.helper_program import mount_flags as m; print([p.found for p in m(sys.argv[1], setuid=True)])"
     code = f"import sys; sys.path[:0] = {sys.path!r}; {script}"
     mounting = '/bin/mount -t tmpfs -o nosuid,noexec none "$1" && exec "$2" -c "$3" "$1"'
     command = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", mounting, "sh", str(tmp_path), sys.executable, code]
@@ -342,8 +353,18 @@ def test_every_folder_on_the_way_is_walked_through_links(tmp_path: Path) -> None
     (tmp_path / "round").symlink_to("round")
     with pytest.raises(OSError, match="symbolic links"):
         way_to(f"{tmp_path}/round/x")
-    assert folders_above(f"{tmp_path}/round/x").right is False
-    assert folders_above(f"{tmp_path}/none/x").right is False
+    assert folders_above(f"{tmp_path}/round/x").verdict == "stops"
+    assert folders_above(f"{tmp_path}/none/x").verdict == "stops"
+
+
+def test_nobody_is_told_to_close_a_folder_that_is_meant_for_all(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    (tmp_path / "shared" / "file").write_text("", encoding="ascii")
+    point = folders_above(f"{tmp_path}/shared/file")
+    assert point.verdict == "stops"
+    assert "chmod" not in point.advice
+    assert "not below" in point.advice
 
 
 def test_a_tree_names_the_first_that_is_wrong_and_counts_the_others(tmp_path: Path) -> None:
@@ -352,7 +373,7 @@ def test_a_tree_names_the_first_that_is_wrong_and_counts_the_others(tmp_path: Pa
         (tmp_path / name).chmod(0o622)
     tmp_path.chmod(0o755)
     point = tree(str(tmp_path))
-    assert point.right is False
+    assert point.verdict == "stops"
     assert "0622" in point.found
     assert "and 1 more" in point.found
 
@@ -366,22 +387,22 @@ def check(installation: Installed, caller: Caller) -> tuple[int, dict[str, dict[
 def test_a_real_installation_is_right_for_root_and_for_the_account(installation: Installed) -> None:
     for caller in (ROOT_CALLER, installation.account):
         code, found = check(installation, caller)
-        wrong_ones = {subject: point for subject, point in found.items() if point["right"] is False}
+        wrong_ones = {subject: point for subject, point in found.items() if point["verdict"] == "stops"}
         assert wrong_ones == {}
         assert code == 0
-        assert found["answer of the helper"]["right"] is True
+        assert found["answer of the helper"]["verdict"] == "ok"
 
 
 def test_a_real_installation_is_not_wrong_for_a_stranger(installation: Installed) -> None:
     code, found = check(installation, STRANGER_CALLER)
-    assert {subject: point for subject, point in found.items() if point["right"] is False} == {}
+    assert {subject: point for subject, point in found.items() if point["verdict"] == "stops"} == {}
     assert code == 0
-    assert found["answer of the helper"]["right"] is None
+    assert found["answer of the helper"]["verdict"] == "unknown"
 
 
 def test_a_real_installation_under_no_new_privs_is_wrong_and_says_so(installation: Installed) -> None:
     command = ["/usr/bin/setpriv", "--no-new-privs", str(installation.server), "helper", "check"]
     done = installation.account.run(command)
     assert done.returncode == 1
-    lines = [line for line in done.stdout.decode().splitlines() if line.startswith(("no_new_privs", "answer"))]
-    assert ["no" in line.split() for line in lines] == [True, True]
+    lines = done.stdout.decode().splitlines()
+    assert {line.split(":")[0] for line in lines if "STOPS" in line} == {"  STOPS   no_new_privs", "  STOPS   answer of the helper"}

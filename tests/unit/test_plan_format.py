@@ -6,13 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.plan.facts import EngineState, FileState, Host, HugepageFile, MetadataState, Mounted, NodePages, ScmState, Storage
+from daos_server.plan.facts import EngineState, FileState, MetadataState, Mounted, ScmState, Storage
 from daos_server.plan.format import plan_format
+from daos_server.plan.host import HostFacts, HugepageFile, NodePages
 from daos_server.plan.prepare import plan_prepare
 from daos_server.plan.reset import plan_reset
 from daos_server.plan.steps import CreateFile, FormatDcpm, FormatMetadata, FormatRam, Plan, UnmountMetadata, UnmountScm, WriteNvmeConf
@@ -20,7 +21,8 @@ from daos_server.plan.unfinished import Entry, Unfinished
 from daos_server.plan.units import GIB, MIB
 from daos_server.plan.wanted import Bdevs, Engine, Scm, Wanted
 
-HOST = Host(total_kib=256 * MIB, available_kib=200 * MIB, page_kib=2048, nodes=(NodePages(node=0, total=0, free=0),))
+QUICK = settings(deadline=None)
+HOST = HostFacts(total_kib=256 * MIB, available_kib=200 * MIB, page_kib=2048, nodes=(NodePages(node=0, total=0, free=0),))
 ROLES = frozenset({"data", "meta", "wal"})
 
 
@@ -60,7 +62,7 @@ def wanted(*engines: Engine, device: str = "", reserved: int = 16) -> Wanted:
     )
 
 
-def storage(*engines: EngineState, metadata: MetadataState | None = None, host: Host = HOST) -> Storage:
+def storage(*engines: EngineState, metadata: MetadataState | None = None, host: HostFacts = HOST) -> Storage:
     return Storage(host=host, metadata=metadata or MetadataState(needs_format=False), engines=engines)
 
 
@@ -72,6 +74,18 @@ def codes_of(plan: Plan) -> list[int]:
 
 
 # Memory and room
+
+
+@pytest.mark.parametrize("size_gib", [0, 8])
+def test_hugepages_that_are_needed_and_disabled_stand_in_the_way_of_an_open_size_only(size_gib: int) -> None:
+    config = replace(wanted(engine(size_gib=size_gib)), disable_hugepages=True)
+    plan = plan_format(config, storage(EMPTY), force=False)
+    if size_gib:
+        assert plan.refusals == ()
+        assert plan.notes[0].startswith("memory: hugepages are switched off")
+        assert plan.notes[0].endswith("an engine will not start (726)")
+    else:
+        assert codes_of(plan) == [codes.SERVER_CONFIG_HUGEPAGES_DISABLED_WITH_BDEVS]
 
 
 def test_memory_that_is_not_available_refuses() -> None:
@@ -272,6 +286,7 @@ CONFIGS = (
 entries = st.builds(Entry, subject=st.just("it"), state=st.sampled_from(["pending", "begun", "done", "failed"]), force=st.booleans())
 
 
+@QUICK
 @given(st.sampled_from(CONFIGS), st.tuples(engine_states, engine_states), metadata_states)
 def test_without_force_nothing_is_destroyed(config: Wanted, states: tuple[EngineState, EngineState], metadata: MetadataState) -> None:
     found = storage(*states, metadata=metadata if config.metadata_root else None)
@@ -279,6 +294,7 @@ def test_without_force_nothing_is_destroyed(config: Wanted, states: tuple[Engine
     assert not any(step.force or step.lost for step in plan.steps)
 
 
+@QUICK
 @given(
     st.sampled_from(CONFIGS),
     st.tuples(engine_states, engine_states),
@@ -305,6 +321,7 @@ def test_an_interrupted_format_gives_consent_only_to_what_it_had_begun(
     assert all(set(step.needs) <= keys for step in plan.steps)
 
 
+@QUICK
 @given(st.sampled_from(CONFIGS), st.tuples(engine_states, engine_states), metadata_states)
 def test_force_is_never_refused_for_what_is_there(config: Wanted, states: tuple[EngineState, EngineState], metadata: MetadataState) -> None:
     found = storage(*states, metadata=metadata if config.metadata_root else None)
@@ -318,6 +335,7 @@ def test_force_is_never_refused_for_what_is_there(config: Wanted, states: tuple[
         assert kinds[-1] is UnmountMetadata
 
 
+@QUICK
 @given(st.sampled_from(CONFIGS), st.tuples(engine_states, engine_states), metadata_states, st.booleans())
 def test_everything_that_is_named_is_in_the_plan(
     config: Wanted,

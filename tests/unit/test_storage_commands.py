@@ -20,7 +20,8 @@ from daos_pbin.faults import Fault
 from daos_pbin.messages import MetadataFormat, ScmFormat
 from daos_server.plan import format as format_planner
 from daos_server.plan.units import GIB, MIB
-from daos_server.storage import commands, facts, journal
+from daos_server.storage import commands, journal
+from daos_server.storage.host_facts import read_host
 from daos_server.storage.report import Outcome
 
 if TYPE_CHECKING:
@@ -577,7 +578,7 @@ def test_reset_does_not_lose_what_is_only_in_memory(world: World) -> None:
 
 
 def test_prepare_gives_hugepages_and_a_second_time_nothing(world: World) -> None:
-    host = facts.read_host()
+    host = read_host()
     report = asyncio.run(commands.prepare(world.context(engines(1))))
     wanted = GIB // (host.page_kib * 1024) + 2
     if host.pages[0] >= wanted:
@@ -592,7 +593,7 @@ def test_a_short_grant_is_a_fault(world: World, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(world, "_prepare", lambda _request: BdevPrepareResult((NodeGrant(0, 0, 1 << 12, 7),), changed=True))
     context = world.context(engines(1).replace("targets: 1", "targets: 4") + "nr_hugepages: 4094\n")
-    if facts.read_host().pages[0] >= 4096:
+    if read_host().pages[0] >= 4096:
         pytest.skip("this machine has hugepages enough already")
     fault = asyncio.run(commands.prepare(context)).fault()
     assert fault is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What was found on the machine: the second half of the facts that a plan is made from.  Plain data, no machine needed."""
+"""What was found of the storage that a configuration names: facts that a plan is made from.  Plain data, no machine needed."""
 
 from __future__ import annotations
 
@@ -10,53 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from daos_pbin.faults import Fault
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodePages:
-    """Hugepages of the default size on one NUMA node."""
-
-    node: int
-    total: int
-    free: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class HugepageFile:
-    """A hugepage file that an SPDK process made."""
-
-    name: str
-    pid: int
-    alive: bool
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Host:
-    """Memory of the machine.
-
-    :param page_kib: size of a default hugepage in KiB; 0 if the kernel has none.
-    :param nodes: every NUMA node that has memory, with its hugepages.
-    :param files: hugepage files of SPDK processes, dead or alive.
-    :param hugetlbfs_is_ours: whether the server's account owns the hugetlbfs root; None if none is mounted.
-    """
-
-    total_kib: int
-    available_kib: int
-    page_kib: int
-    nodes: tuple[NodePages, ...]
-    files: tuple[HugepageFile, ...] = ()
-    hugetlbfs_is_ours: bool | None = None
-
-    @property
-    def pages(self) -> dict[int, int]:
-        """Hugepages that each node has."""
-        return {node.node: node.total for node in self.nodes}
-
-    @property
-    def stale_files(self) -> tuple[HugepageFile, ...]:
-        """The files whose process is gone."""
-        return tuple(file for file in self.files if not file.alive)
+    from daos_server.plan.host import HostFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +119,7 @@ class EngineState:
 class Storage:
     """Everything that a format, a reset or a scan looks at; ``engines`` in the order of the configuration."""
 
-    host: Host
+    host: HostFacts
     metadata: MetadataState = MetadataState()
     metadata_mount: Mounted = Mounted()
     engines: tuple[EngineState, ...] = ()

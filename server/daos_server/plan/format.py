@@ -35,6 +35,8 @@ from daos_server.storage import nvme_json
 from daos_server.storage.files import file_size, no_room
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from daos_server.plan.facts import EngineState, MetadataState, ScmState, Storage
     from daos_server.plan.unfinished import Unfinished
     from daos_server.plan.wanted import Bdevs, Engine, Scm, Wanted
@@ -418,42 +420,28 @@ class _Planner:
 
     # Memory and room
 
-    def _ramdisk_sizes(self) -> dict[int, int]:
+    def _ramdisk_sizes(self) -> Mapping[int, int]:
         """Return the size in GiB of each engine's RAM disk, computed where the configuration leaves it open."""
-        ram = [(engine, engine.scm) for engine in self._wanted.engines if engine.scm is not None and engine.scm.storage_class == "ram"]
-        if not ram:
-            return {}
-        is_open = any(scm.size_gib == 0 for _, scm in ram)
         try:
-            limit = self._limit()
+            need = hugepages.need(self._wanted, self._facts.host.page_kib)
         except Fault as fault:
-            if is_open:
-                self._refusals.append(fault)
-            else:
-                self._notes.append(f"memory: {fault.description}: an engine will not start ({fault.code})")
-            return {engine.index: scm.size_gib for engine, scm in ram}
-        self._notes += limit.arithmetic
-        for engine, scm in ram:
-            over = memory.over_maximum(scm.size_gib, limit)
-            if over is not None:
-                self._notes.append(f"engine {engine.index}: {over.description}: the engine will not start ({over.code})")
-        return {engine.index: scm.size_gib or limit.gib for engine, scm in ram}
+            configured = memory.configured_sizes(self._wanted)
+            found = memory.Ramdisks(sizes=configured, faults=(fault,) if configured else ())
+        else:
+            found = memory.ramdisks(self._wanted, hugepage_bytes=need.total_bytes, total_kib=self._facts.host.total_kib)
+            self._notes += need.arithmetic if found.sizes else ()
+        self._notes += found.arithmetic
+        if found.all_known:
+            for each in found.faults:
+                self._notes.append(f"{each.object or 'memory'}: {each.description}: an engine will not start ({each.code})")
+        else:
+            self._refusals += found.faults
+        return found.sizes
 
-    def _limit(self) -> memory.Limit:
-        need = hugepages.need(self._wanted, self._facts.host.page_kib)
-        self._notes += need.arithmetic
-        return memory.max_ramdisk(
-            total_kib=self._facts.host.total_kib,
-            hugepage_bytes=need.total_bytes,
-            reserved_gib=self._wanted.system_ram_reserved,
-            targets=max(self._wanted.engines[0].targets, 1),
-            engines=len(self._wanted.engines),
-        )
-
-    def _check_memory(self, sizes: dict[int, int]) -> None:
+    def _check_memory(self, sizes: Mapping[int, int]) -> None:
         """If every engine needs its SCM formatted, memory must be there for all the RAM disks."""
         states = self._facts.engines
-        wanted = [sizes[step.engine] for step in self._scm_steps if step.engine in sizes]
+        wanted = [sizes[step.engine] for step in self._scm_steps if step.engine is not None and step.engine in sizes]
         if not wanted or not all(state.scm.needs_format for state in states):
             return
         try:

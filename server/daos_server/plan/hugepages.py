@@ -38,6 +38,13 @@ class Need:
     arithmetic: tuple[str, ...]
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """That the configuration asks for too few, if it does: an engine may start with them, and fail later."""
+        if self.total >= self.minimum:
+            return ()
+        return (f"nr_hugepages is {self.total}, and the targets need {self.minimum}: set it to that, or to 0 (automatic)",)
+
+    @property
     def total_bytes(self) -> int:
         """Memory of all the pages."""
         return self.total * self.page_kib * KIB
@@ -80,20 +87,21 @@ def need(wanted: Wanted, page_kib: int) -> Need:
     if wanted.disable_hugepages:
         if wanted.has_bdevs:
             raise Fault(codes.SERVER_CONFIG_HUGEPAGES_DISABLED_WITH_BDEVS)
-        return Need(total=0, minimum=0, page_kib=page_kib, arithmetic=("disable_hugepages is set: none are used",))
-    if targets == 0:
-        return Need(total=wanted.nr_hugepages, minimum=0, page_kib=page_kib, arithmetic=("no engine has bdevs: none are needed",))
+        return Need(total=0, minimum=0, page_kib=page_kib, arithmetic=("hugepages: none, disable_hugepages is set",))
+    if targets < 1:
+        line = "hugepages: no engine has block devices that need any"
+        return Need(total=wanted.nr_hugepages, minimum=0, page_kib=page_kib, arithmetic=(line,))
     minimum = minimum_pages(targets, page_kib)
     lines = [
-        f"{targets} targets need hugepages ({_targets_text(wanted.engines)})",
-        f"{targets} x 1.0 GiB / {kib_text(page_kib)} = {minimum} pages at least",
+        f"hugepages: for {targets} target{'s' if targets > 1 else ''} ({_targets_text(wanted.engines)})",
+        f"hugepages: {targets} x 1.0 GiB / {kib_text(page_kib)} = {minimum} pages at least",
     ]
     if wanted.nr_hugepages == 0:
-        lines.append(f"nr_hugepages is 0 (automatic): {minimum} pages, {pages_text(minimum, page_kib)}")
+        lines.append(f"hugepages: nr_hugepages is 0 (automatic): {minimum} pages, {pages_text(minimum, page_kib)}")
         total = minimum
     else:
         total = wanted.nr_hugepages
-        lines.append(f"nr_hugepages is {total}: {pages_text(total, page_kib)}" + _shortage(total, minimum))
+        lines.append(f"hugepages: nr_hugepages is {total}: {pages_text(total, page_kib)}" + _shortage(total, minimum))
     return Need(total=total, minimum=minimum, page_kib=page_kib, arithmetic=tuple(lines))
 
 
@@ -113,13 +121,17 @@ def per_node(wanted: Wanted, total: int, machine_nodes: Sequence[int]) -> NodeRe
     """Return what each NUMA node shall have.
 
     With bdevs: the total, and two more pages per engine, divided evenly by the nodes that the engines use.  Without: the
-    total, or 128, over all the nodes of the machine.
+    total, or 128, over all the nodes of the machine.  None at all if they are disabled.
 
     :param total: pages for all engines, as ``need`` returns it.
-    :param machine_nodes: the nodes that have memory; at least one.
-    :raises Fault: 728 if the engines are not spread evenly; 2201 if an engine is on a
-        node that the machine has not.
+    :param machine_nodes: the nodes that have memory.
+    :raises Fault: 728 if the engines are not spread evenly; 2201 if an engine is on a node that the machine has not; 2202 if
+        the machine has no nodes.
     """
+    if wanted.disable_hugepages:
+        return NodeRequest(nodes=(), arithmetic=())
+    if not machine_nodes:
+        raise Fault(codes.HUGEPAGES_UNSUPPORTED, reason="the kernel names no NUMA node that has memory")
     if not wanted.has_bdevs:
         return _spread(total or WITHOUT_BDEVS, machine_nodes, configured=bool(total))
     counts = Counter(engine.numa_node for engine in wanted.engines)
@@ -133,15 +145,16 @@ def per_node(wanted: Wanted, total: int, machine_nodes: Sequence[int]) -> NodeRe
     extra = EXTRA_PER_ENGINE * engines // nodes
     count = total // nodes + extra
     names = ", ".join(str(node) for node in sorted(counts))
-    line = f"per node: {total} / {nodes} + {EXTRA_PER_ENGINE} x {engines} / {nodes} = {count} pages on node {names}"
+    where = f"on each of the nodes {names}" if nodes > 1 else f"on node {names}"
+    line = f"hugepages {where}: {total} / {nodes} + {EXTRA_PER_ENGINE} x {engines} / {nodes} = {count} pages"
     return NodeRequest(nodes=tuple((node, count) for node in sorted(counts)), arithmetic=(line,))
 
 
 def _spread(total: int, machine_nodes: Sequence[int], *, configured: bool) -> NodeRequest:
     nodes = sorted(machine_nodes)
     share, rest = divmod(total, len(nodes))
-    why = "nr_hugepages" if configured else "no bdevs and no nr_hugepages"
-    line = f"{why}: {total} pages over {len(nodes)} NUMA node(s)"
+    why = f"nr_hugepages is {total}" if configured else f"{total} for a host without block devices and nr_hugepages"
+    line = f"hugepages: {why}, over {len(nodes)} NUMA node(s)"
     return NodeRequest(nodes=tuple((node, share + (1 if place < rest else 0)) for place, node in enumerate(nodes)), arithmetic=(line,))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
@@ -11,7 +11,9 @@ from daos_pbin.faults import Fault
 from daos_server.plan.units import GIB, KIB, MIB, bytes_text, kib_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from daos_server.plan.wanted import Wanted
 
 MIN_RAMDISK = 4 * GIB
 """Smallest RAM disk of an engine, in bytes."""
@@ -51,16 +53,14 @@ def engine_reservation(targets: int) -> int:
 def max_ramdisk(*, total_kib: int, hugepage_bytes: int, reserved_gib: int, targets: int, engines: int) -> Limit:
     """Return the largest RAM disk of each engine.
 
-    :param total_kib: all memory of the machine (MemTotal), above 0.
+    :param total_kib: all memory of the machine (MemTotal).
     :param hugepage_bytes: memory that hugepages take.
     :param reserved_gib: memory kept for the system (``system_ram_reserved``).
     :param targets: of one engine, above 0; all engines have the same.
     :param engines: above 0.
     :raises Fault: 214 if less than 4 GiB is left for an engine.
-    :raises ValueError: if memory, targets or engines are not above 0.
+    :raises ValueError: if targets or engines are not above 0.
     """
-    if total_kib < 1:
-        raise ValueError("the size of memory is not known")
     if engines < 1:
         raise ValueError(f"at least one engine shares the memory, not {engines}")
     total = total_kib * KIB
@@ -76,12 +76,67 @@ def max_ramdisk(*, total_kib: int, hugepage_bytes: int, reserved_gib: int, targe
     return Limit(size=size, arithmetic=(line,))
 
 
-def over_maximum(configured_gib: int, limit: Limit) -> Fault | None:
-    """Return fault 731 for a configured size that is over the limit, else None.  A format warns of it; a start refuses."""
+@dataclass(frozen=True, kw_only=True)
+class Ramdisks:
+    """The RAM disks of all engines.
+
+    :param sizes: GiB by index of the engine, for those of class ``ram``; 0 if it is automatic and cannot be computed.
+    :param faults: why an engine would not start with them; a format goes on, except where it does not know a size.
+    :param arithmetic: how the sizes came about, line by line.
+    """
+
+    sizes: Mapping[int, int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    arithmetic: tuple[str, ...] = ()
+
+    @property
+    def all_known(self) -> bool:
+        """Whether every RAM disk has a size."""
+        return all(self.sizes.values())
+
+
+def ramdisks(wanted: Wanted, *, hugepage_bytes: int, total_kib: int) -> Ramdisks:
+    """Return the sizes of all RAM disks: as configured, or, for 0, the largest that memory allows, in whole GiB.
+
+    Fault 214 is for memory that is too small whatever the sizes, 731 for a configured size above the largest.
+
+    :param hugepage_bytes: memory that hugepages take.
+    :param total_kib: all memory of the machine (MemTotal).
+    """
+    configured = configured_sizes(wanted)
+    if not configured:
+        return Ramdisks()
+    try:
+        limit = max_ramdisk(
+            total_kib=total_kib,
+            hugepage_bytes=hugepage_bytes,
+            reserved_gib=wanted.system_ram_reserved,
+            targets=max(wanted.engines[0].targets, 1),
+            engines=len(wanted.engines),
+        )
+    except Fault as fault:
+        return Ramdisks(sizes=configured, faults=(fault,))
+    over = (over_maximum(size, limit, f"engine {index}") for index, size in configured.items())
+    automatic = f"0 (automatic): {limit.gib} GiB"
+    chosen = (f"engine {index}: scm_size is {f'{size} GiB' if size else automatic}" for index, size in configured.items())
+    return Ramdisks(
+        sizes={index: size or limit.gib for index, size in configured.items()},
+        faults=tuple(fault for fault in over if fault is not None),
+        arithmetic=(*limit.arithmetic, *chosen),
+    )
+
+
+def configured_sizes(wanted: Wanted) -> dict[int, int]:
+    """Return ``scm_size`` of every RAM disk, in GiB by index of the engine; 0 for an automatic one."""
+    return {engine.index: engine.scm.size_gib for engine in wanted.engines if engine.scm and engine.scm.storage_class == "ram"}
+
+
+def over_maximum(configured_gib: int, limit: Limit, where: str) -> Fault | None:
+    """Return fault 731 for a configured size that is over the limit, else None."""
     size = configured_gib * GIB
     if size <= limit.size:
         return None
-    return Fault(codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM, conf=bytes_text(size), max=bytes_text(limit.size))
+    return Fault(codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM, object=where, conf=bytes_text(size), max=bytes_text(limit.size))
 
 
 def needed_available(sizes_gib: Sequence[int]) -> int:
@@ -100,6 +155,20 @@ def check_available(sizes_gib: Sequence[int], available_kib: int) -> str:
     return (
         f"memory available: {kib_text(available_kib)}; {WANTED_PERCENT} % of {bytes_text(size)} of RAM disk is {bytes_text(need)}: enough"
     )
+
+
+def check_engine(size_gib: int, *, mounted_bytes: int | None, available_kib: int) -> str:
+    """Check the RAM disk of one engine before the engine starts, and return the arithmetic.
+
+    :param mounted_bytes: size of the RAM disk that is mounted already; None if none is.
+    :raises Fault: 215 if the one that is mounted is larger than it shall be; 214 if none is and memory is not there for it.
+    """
+    if mounted_bytes is None:
+        return check_available([size_gib], available_kib)
+    if mounted_bytes > size_gib * GIB:
+        existing, calc = bytes_text(mounted_bytes), bytes_text(size_gib * GIB)
+        raise Fault(codes.SCM_RAMDISK_BAD_SIZE, existing=existing, calc=calc)
+    return f"RAM disk: {bytes_text(mounted_bytes)} is mounted, {bytes_text(size_gib * GIB)} at most are wanted"
 
 
 def _low(variant: str, size: int, need: int, have: int) -> Fault:

@@ -8,28 +8,30 @@ from typing import TYPE_CHECKING
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.plan import hugepages
+from daos_server.plan.access import at_start
 from daos_server.plan.steps import CleanHugepages, Plan, SetHugepages, Standing, Step
 from daos_server.plan.units import pages_text
 
 if TYPE_CHECKING:
-    from daos_server.plan.facts import Host
+    from daos_server.plan.host import HostFacts
     from daos_server.plan.wanted import Wanted
 
 ACTION = "set hugepages"
 
 
-def plan_prepare(wanted: Wanted, host: Host) -> Plan:
+def plan_prepare(wanted: Wanted, host: HostFacts) -> Plan:
     """Return what gives the engines their hugepages; what stands in the way is in the plan's refusals."""
     steps: list[Step] = [*clean_steps(host)]
     if wanted.disable_hugepages and not wanted.has_bdevs:
         standing = Standing(subject="hugepages", action=ACTION, already=False, detail="disable_hugepages is set in the configuration")
         return Plan(command="prepare", steps=tuple(steps), standing=(standing,), digest=wanted.digest())
-    notes: tuple[str, ...] = ()
-    refusals = not_built(wanted)
+    access = at_start(wanted, host)
+    notes: tuple[str, ...] = (*access.arithmetic, *access.notices)
+    refusals = not_built(wanted) or access.faults
     try:
         need = hugepages.need(wanted, host.page_kib)
-        notes = need.arithmetic
-        request = hugepages.per_node(wanted, need.total, tuple(node.node for node in host.nodes))
+        notes = (*notes, *need.arithmetic)
+        request = hugepages.per_node(wanted, need.total, host.node_numbers)
         notes = (*notes, *request.arithmetic)
         hugepages.check_memory(request, host.pages, host.page_kib, host.available_kib)
     except Fault as fault:
@@ -44,11 +46,11 @@ def plan_prepare(wanted: Wanted, host: Host) -> Plan:
     )
 
 
-def _is_ready(host: Host, node: int, count: int) -> bool:
+def _is_ready(host: HostFacts, node: int, count: int) -> bool:
     return host.pages.get(node, 0) >= count and host.hugetlbfs_is_ours is not False
 
 
-def _steps(request: hugepages.NodeRequest, host: Host) -> tuple[Step, ...]:
+def _steps(request: hugepages.NodeRequest, host: HostFacts) -> tuple[Step, ...]:
     nodes = tuple((node, host.pages.get(node, 0), count) for node, count in request.nodes if not _is_ready(host, node, count))
     if not nodes:
         return ()
@@ -56,7 +58,7 @@ def _steps(request: hugepages.NodeRequest, host: Host) -> tuple[Step, ...]:
     return (SetHugepages(key="hugepages", subject=subject, nodes=nodes, page_kib=host.page_kib),)
 
 
-def _standing(request: hugepages.NodeRequest, host: Host) -> tuple[Standing, ...]:
+def _standing(request: hugepages.NodeRequest, host: HostFacts) -> tuple[Standing, ...]:
     return tuple(
         Standing(
             subject=f"node {node}",
@@ -69,7 +71,7 @@ def _standing(request: hugepages.NodeRequest, host: Host) -> tuple[Standing, ...
     )
 
 
-def clean_steps(host: Host) -> tuple[CleanHugepages, ...]:
+def clean_steps(host: HostFacts) -> tuple[CleanHugepages, ...]:
     """Return the step that removes hugepage files whose process is gone, if there are any."""
     stale = tuple(file.name for file in host.stale_files)
     return (CleanHugepages(key="clean", subject="/dev/hugepages", files=stale),) if stale else ()

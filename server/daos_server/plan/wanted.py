@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os.path
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from daos_server.config.model import EngineConfig, ServerConfig, StorageTier
 
@@ -88,7 +88,7 @@ class Engine:
     """The storage of one engine.
 
     :param scm: None if the engine has no SCM tier.
-    :param numa_node: the node that its memory comes from; 0 unless pinned.
+    :param numa_node: the node that its memory comes from (``affinity.py``).
     :param metadata_dir: its folder in the control metadata; empty without control metadata.
     :param nvme_conf: where its NVMe configuration goes; empty if it has no bdevs.
     """
@@ -125,6 +125,7 @@ class Wanted:
     :param data_path: ``<metadata_root>/daos_control``; empty without control metadata.
     :param nr_hugepages: total for all engines; 0 means as many as they need.
     :param system_ram_reserved: GiB that no engine may use.
+    :param bdev_exclude: PCI addresses of SSDs that are never touched.
     """
 
     hostname: str
@@ -137,11 +138,25 @@ class Wanted:
     system_ram_reserved: int = 16
     enable_hotplug: bool = False
     enable_vmd: bool = True
+    disable_vfio: bool = False
+    bdev_exclude: tuple[str, ...] = ()
 
     @property
     def has_bdevs(self) -> bool:
         """Whether any engine names a bdev."""
         return any(engine.has_bdevs for engine in self.engines)
+
+    @property
+    def has_emulated(self) -> bool:
+        """Whether files or kernel devices stand for SSDs anywhere."""
+        return any(tier.storage_class != "nvme" and tier.devices for engine in self.engines for tier in engine.bdevs)
+
+    @property
+    def nvme_devices(self) -> tuple[str, ...]:
+        """PCI addresses of all real NVMe SSDs, sorted."""
+        return tuple(
+            sorted(device for engine in self.engines for tier in engine.bdevs if tier.storage_class == "nvme" for device in tier.devices)
+        )
 
     @property
     def nvme_places(self) -> tuple[str, ...]:
@@ -154,8 +169,13 @@ class Wanted:
         )
 
     def digest(self) -> str:
-        """Return a fingerprint of everything here: equal if and only if the same storage is wanted."""
-        return hashlib.sha256(_canonical(self).encode()).hexdigest()
+        """Return a fingerprint of everything here: equal if and only if the same storage is wanted.
+
+        NUMA nodes are left out: they come from the machine, and an interface that is gone must not make an interrupted format
+        another one.
+        """
+        anywhere = replace(self, engines=tuple(replace(engine, numa_node=0) for engine in self.engines))
+        return hashlib.sha256(_canonical(anywhere).encode()).hexdigest()
 
 
 def _canonical(value: object) -> str:
@@ -176,39 +196,42 @@ def is_within(path: str, root: str) -> bool:
     return ".." not in child.parts and ".." not in parent.parts and child != parent and child.is_relative_to(parent)
 
 
-def from_config(config: ServerConfig, hostname: str, canonical: Callable[[str], str]) -> Wanted:
-    """Take what concerns storage out of a configuration.
+def from_config(config: ServerConfig, hostname: str, canonical: Callable[[str], str], nodes: Sequence[int]) -> Wanted:
+    """Take what concerns storage out of a configuration.  Numbers below 0, which validation refuses, count as 0.
 
     :param hostname: of this host, as the engines use it in device names.
     :param canonical: makes a path absolute and free of symbolic links (``os.path.realpath``); kept out of here because it
         asks the machine.  Paths of class ``file`` and ``kdev`` are kept as they are written: the engine opens them so.
+    :param nodes: NUMA node of each engine (``affinity.py``).
     """
     root = config.control_metadata.path
     return Wanted(
         hostname=hostname,
-        engines=tuple(_engine(config, index, canonical) for index in range(len(config.engines))),
+        engines=tuple(_engine(config, index, canonical, node) for index, node in enumerate(nodes)),
         metadata_root=canonical(root) if root else "",
         metadata_device=config.control_metadata.device,
         data_path=f"{canonical(root).rstrip('/')}/{DATA_FOLDER}" if root else "",
-        nr_hugepages=config.nr_hugepages,
+        nr_hugepages=max(config.nr_hugepages, 0),
         disable_hugepages=config.disable_hugepages,
-        system_ram_reserved=config.system_ram_reserved,
+        system_ram_reserved=max(config.system_ram_reserved, 0),
         enable_hotplug=config.enable_hotplug,
         enable_vmd=not config.vmd_disabled,
+        disable_vfio=config.disable_vfio,
+        bdev_exclude=config.bdev_exclude,
     )
 
 
-def _engine(config: ServerConfig, index: int, canonical: Callable[[str], str]) -> Engine:
+def _engine(config: ServerConfig, index: int, canonical: Callable[[str], str], node: int) -> Engine:
     engine = config.engines[index]
     folder = config.engine_metadata_dir(index)
     conf = config.nvme_conf_path(index) if any(tier.bdev_list for tier in engine.bdev_tiers) else None
     faulty = engine.bdev_auto_faulty
     return Engine(
         index=index,
-        targets=engine.targets,
+        targets=max(engine.targets, 0),
         scm=_scm(engine, canonical),
         bdevs=tuple(_bdevs(tier, place) for place, tier in engine.indexed_bdev_tiers if tier.bdev_list),
-        numa_node=engine.pinned_numa_node or 0,
+        numa_node=node,
         metadata_dir=canonical(folder) if folder else "",
         nvme_conf=f"{canonical(os.path.dirname(conf)).rstrip('/')}/{os.path.basename(conf)}" if conf else "",
         acceleration=Acceleration(engine=engine.acceleration.engine, options=frozenset(engine.acceleration.effective_options)),

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from daos_pbin.faults import Fault
 from daos_server.installation import Installation
 from daos_server.plan import format as format_planner
 from daos_server.plan import prepare as prepare_planner
 from daos_server.plan import reset as reset_planner
+from daos_server.plan.affinity import affinity
 from daos_server.plan.wanted import from_config
 from daos_server.storage import facts, journal
 from daos_server.storage.helper import LazyHelper
+from daos_server.storage.host_facts import read_host
 from daos_server.storage.lock import only_one
 from daos_server.storage.report import Report, Silent, partial_failure
 from daos_server.storage.runner import Runner
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from daos_server.config.load import LoadedConfig
     from daos_server.config.model import ServerConfig
+    from daos_server.plan.affinity import Affinity
+    from daos_server.plan.host import HostFacts
     from daos_server.plan.steps import Plan
     from daos_server.plan.unfinished import Unfinished
     from daos_server.plan.wanted import Wanted
@@ -50,10 +54,15 @@ class Context:
     session: SessionFactory | None = None
     hostname: str = field(default_factory=lambda: os.uname().nodename)
 
-    def wanted(self) -> Wanted:
-        """Return what the configuration asks for, its paths free of symbolic links."""
-        config = self.config
-        return from_config(config.config if isinstance(config, tuple) else config, self.hostname, os.path.realpath)
+    def found(self) -> Found:
+        """Look at this machine, and return what the configuration asks for on it, its paths free of symbolic links.
+
+        :raises Fault: 2113 if /proc or /sys cannot be read.
+        """
+        config = self.config.config if isinstance(self.config, tuple) else self.config
+        host = read_host(self.installation.account)
+        placed = affinity(config, host.interfaces)
+        return Found(host, placed, from_config(config, self.hostname, os.path.realpath, placed.nodes))
 
     @asynccontextmanager
     async def helper(self, reporter: Reporter) -> AsyncIterator[LazyHelper]:
@@ -70,10 +79,19 @@ class Context:
         return HelperSession(self.installation.helper, on_log=lambda line: reporter.log(line.level, line.text))
 
 
+class Found(NamedTuple):
+    """A machine, and what a configuration asks for on it."""
+
+    host: HostFacts
+    placed: Affinity
+    wanted: Wanted
+
+
 async def plan_prepare(ctx: Context, *, force: bool = False) -> Plan:
     """Plan the hugepages; there is nothing to force."""
     del force
-    return prepare_planner.plan_prepare(ctx.wanted(), facts.read_host())
+    host, placed, wanted = ctx.found()
+    return _noted(prepare_planner.plan_prepare(wanted, host), *placed.arithmetic, *placed.notices)
 
 
 async def plan_format(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
@@ -89,26 +107,28 @@ async def plan_reset(ctx: Context, *, force: bool = False, reporter: Reporter | 
 
 
 async def _plan_format(ctx: Context, helper: facts.Helper, *, force: bool) -> Plan:
-    from dataclasses import replace
-
-    wanted = ctx.wanted()
+    host, placed, wanted = ctx.found()
     unfinished, note = _unfinished(ctx)
-    plan = format_planner.plan_format(wanted, await facts.gather(wanted, helper), force=force, unfinished=unfinished)
-    return replace(plan, notes=(note, *plan.notes)) if note else plan
+    plan = format_planner.plan_format(wanted, await facts.gather(wanted, helper, host), force=force, unfinished=unfinished)
+    return _noted(plan, *note, *placed.arithmetic, *placed.notices)
 
 
 async def _plan_reset(ctx: Context, helper: facts.Helper, *, force: bool) -> Plan:
-    wanted = ctx.wanted()
+    host, _, wanted = ctx.found()
     unfinished, _ = _unfinished(ctx)
-    return reset_planner.plan_reset(wanted, await facts.gather(wanted, helper), force=force, unfinished=unfinished is not None)
+    return reset_planner.plan_reset(wanted, await facts.gather(wanted, helper, host), force=force, unfinished=unfinished is not None)
 
 
-def _unfinished(ctx: Context) -> tuple[Unfinished | None, str]:
-    """Return the record of an interrupted format; one that cannot be read gives no consent to anything."""
+def _noted(plan: Plan, *notes: str) -> Plan:
+    return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _unfinished(ctx: Context) -> tuple[Unfinished | None, tuple[str, ...]]:
+    """Return the record of an interrupted format; one that cannot be read gives no consent to anything, but a note."""
     try:
-        return journal.read(ctx.installation.state_dir), ""
+        return journal.read(ctx.installation.state_dir), ()
     except Fault as fault:
-        return None, f"the record of an earlier format is not used: {fault.description}"
+        return None, (f"the record of an earlier format is not used: {fault.description}",)
 
 
 async def run(plan: Plan, ctx: Context, reporter: Reporter | None = None) -> Report:
@@ -163,8 +183,8 @@ async def reset(ctx: Context, *, force: bool = False, reporter: Reporter | None 
 
 async def scan(ctx: Context, *, reporter: Reporter | None = None) -> Report:
     """Look at everything that the configuration names, and at the host's hugepages and memory."""
-    wanted = ctx.wanted()
+    host, placed, wanted = ctx.found()
     async with ctx.helper(reporter or Silent()) as helper:
-        found = await facts.gather(wanted, helper)
+        found = await facts.gather(wanted, helper, host)
     unfinished, note = _unfinished(ctx)
-    return scan_report(wanted, found, unfinished=unfinished is not None, note=note)
+    return scan_report(wanted, found, unfinished=unfinished is not None, notes=(*note, *placed.notices))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Looks at the machine, for plans: memory, hugepages, mounts, files; what only root sees, through the helper.
+"""Looks at the storage that a configuration names: mounts and files; what only root sees, through the helper.
 
 Changes nothing.  What cannot be looked at becomes a fault in the facts, so that a scan can say so and a plan can refuse.
 """
@@ -9,35 +9,26 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from daos_bindings.linux import block, hugepages, kernelfiles, memory, mounts
+from daos_bindings.linux import block, kernelfiles, mounts
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.messages import Dcpm, MetadataNeedsFormat, Ramdisk, ScmCheckFormat
-from daos_server.plan.facts import (
-    EngineState,
-    FileState,
-    Host,
-    HugepageFile,
-    MetadataState,
-    Mounted,
-    NodePages,
-    ScmState,
-    Storage,
-)
+from daos_server.plan.facts import EngineState, FileState, MetadataState, Mounted, ScmState, Storage
 from daos_server.plan.units import bytes_text
 from daos_server.storage import files, nvme_conf
 from daos_server.storage.filesystems import OURS, check_metadata_file_system
+from daos_server.storage.host_facts import kernel_files
 from daos_server.storage.topology import buses_of_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from daos_bindings.linux.mounts import Mount
     from daos_pbin.envelope import Progress
     from daos_pbin.messages import Request, ResultT
+    from daos_server.plan.host import HostFacts
     from daos_server.plan.wanted import Engine, Scm, Wanted
 
 NAMES_LIMIT = 16
@@ -58,73 +49,18 @@ class Helper(Protocol):
         """Make a request and return its result; raises ``Fault``."""
 
 
-async def gather(wanted: Wanted, helper: Helper) -> Storage:
+async def gather(wanted: Wanted, helper: Helper, host: HostFacts) -> Storage:
     """Look at everything that a format, a reset or a scan of this configuration is about."""
-    with _kernel_files():
+    with kernel_files():
         table = mounts.read()
     metadata, *states = await asyncio.gather(_metadata(wanted, helper, table), *(_scm(engine, helper, table) for engine in wanted.engines))
     scms = [state for state in states if isinstance(state, ScmState)]
     return Storage(
-        host=read_host(),
+        host=host,
         metadata=metadata if isinstance(metadata, MetadataState) else MetadataState(),
         metadata_mount=mounted(wanted.metadata_root, table) if wanted.metadata_root else Mounted(),
         engines=tuple(_engine(wanted, engine, scm) for engine, scm in zip(wanted.engines, scms, strict=True)),
     )
-
-
-def read_host() -> Host:
-    """Look at memory and hugepages.
-
-    :raises Fault: 2113 if /proc or /sys cannot be read.
-    """
-    with _kernel_files():
-        info = memory.read()
-        size = info.hugepage_size_kb
-        return Host(
-            total_kib=info.mem_total_kb,
-            available_kib=info.mem_available_kb,
-            page_kib=size,
-            nodes=tuple(_pages(node, size) for node in hugepages.nodes()),
-            files=tuple(HugepageFile(name=file.name, pid=file.pid, alive=file.alive, size=file.size) for file in _hugepage_files()),
-            hugetlbfs_is_ours=_owns_hugetlbfs(),
-        )
-
-
-@contextmanager
-def _kernel_files() -> Iterator[None]:
-    """Turn what goes wrong with files of the kernel into fault 2113."""
-    try:
-        yield
-    except kernelfiles.MalformedError as error:
-        raise Fault(codes.STORAGE_SYSTEM_CALL_FAILED, object=error.path, cause=error.problem, call="read", what=error.path) from error
-    except OSError as error:
-        path, cause = str(error.filename or "/proc"), os.strerror(error.errno or 0)
-        raise Fault(codes.STORAGE_SYSTEM_CALL_FAILED, object=path, cause=cause, call="read", what=path) from error
-
-
-def _pages(node: int, size_kib: int) -> NodePages:
-    if not size_kib:
-        return NodePages(node=node, total=0, free=0)
-    try:
-        found = hugepages.read_node(node, size_kib)
-    except OSError:
-        return NodePages(node=node, total=0, free=0)
-    return NodePages(node=node, total=found.total, free=found.free)
-
-
-def _hugepage_files() -> list[hugepages.HugepageFile]:
-    try:
-        return hugepages.stale_files()
-    except OSError:
-        # Another account's folder: what is in it is its business until prepare gives the folder to ours.
-        return []
-
-
-def _owns_hugetlbfs() -> bool | None:
-    mount = mounts.at(mounts.read(), hugepages.DIRECTORY)
-    if mount is None or mount.fs_type != "hugetlbfs":
-        return None
-    return os.stat(hugepages.DIRECTORY).st_uid == os.geteuid()
 
 
 def mounted(path: str, table: tuple[Mount, ...]) -> Mounted:
@@ -312,7 +248,7 @@ def _bdev(storage_class: str, device: str) -> FileState:
 
 def _used(device: str, number: int) -> Fault | None:
     """Return fault 2100 for a device that is in use: the engine writes to all of it."""
-    with _kernel_files():
+    with kernel_files():
         identity = block.by_number(os.major(number), os.minor(number))
         for usage in () if identity is None else block.usage(identity, mounts.read()):
             found = f"{usage.kind} {kernelfiles.printable(usage.detail)} on {usage.device}"

@@ -12,21 +12,22 @@ from daos_server.plan.wanted import is_within
 from daos_server.storage.report import Outcome, Report, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from daos_server.plan.facts import EngineState, FileState, Host, Storage
+    from daos_server.plan.facts import EngineState, FileState, Storage
+    from daos_server.plan.host import HostFacts
     from daos_server.plan.wanted import Bdevs, Engine, Wanted
 
 HUGEPAGES = "/dev/hugepages"
 
 
-def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, note: str = "") -> Report:
+def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, notes: Sequence[str] = ()) -> Report:
     """Return the rows of a scan.
 
     :param unfinished: an interrupted format is on record.
-    :param note: one more thing to say; empty for none.
+    :param notes: what else there is to say, first.
     """
-    notes = [note] if note else []
+    notes = [*notes]
     if unfinished:
         notes.append("an interrupted format is on record: 'daos_server storage format' completes it")
     if not wanted.engines:
@@ -40,7 +41,7 @@ def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, note: str =
     return Report(command="scan", rows=tuple(rows), notes=tuple(notes))
 
 
-def _host_rows(host: Host) -> Iterator[Row]:
+def _host_rows(host: HostFacts) -> Iterator[Row]:
     detail = f"{kib_text(host.total_kib)}, {kib_text(host.available_kib)} available"
     yield Row(subject="memory", action="memory", outcome=Outcome.PRESENT, detail=detail)
     for node in host.nodes:
