@@ -1196,6 +1196,69 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "unmounting {target} would lose what is only in memory there: {found}",
         "if it may be lost, run 'daos_server storage reset --force'; if not, copy it elsewhere first, or leave it mounted",
     ),
+    # Ours: NVMe SSDs
+    2120: (
+        "NvmeBindingFailed",
+        "nvme",
+        "the NVMe SSD {address} could not be given to the driver asked for: {step} failed; it has {driver} now",
+        (
+            "look at 'dmesg' for the reason that the kernel gives; repeat the command; 'daos_server storage reset' restores what was there "
+            "before the first prepare"
+        ),
+    ),
+    2121: (
+        "NvmeDriverMissing",
+        "nvme",
+        "the kernel has not loaded the driver {driver}",
+        (
+            "load it as root with 'modprobe {driver}', and put its name into /etc/modules-load.d so that it is there after a reboot; then "
+            "repeat the command"
+        ),
+    ),
+    2122: (
+        "NvmeControllerInUse",
+        "nvme",
+        "the NVMe SSD {address} is in use: {found}",
+        (
+            "see 'lsblk'; if DAOS may have it, free it ('umount', 'swapoff', 'vgchange -an', 'mdadm --stop', then 'wipefs -a') and repeat "
+            "the command; if not, take it out of 'bdev_list' or add it to 'bdev_exclude' in daos_server.yml"
+        ),
+    ),
+    2123: (
+        "NvmeGroupShared",
+        "nvme",
+        "the NVMe SSD {address} shares IOMMU group {group} with devices that drivers of the system hold: {members}",
+        (
+            "a group can only be used whole: move the SSD to another slot, switch on ACS in the BIOS, or free those devices; or leave "
+            "the SSD out of 'bdev_list' in daos_server.yml"
+        ),
+    ),
+    2124: (
+        "NvmeControllerGone",
+        "nvme",
+        "there is no NVMe SSD at {address}, or it has just been removed",
+        "compare with 'lspci -D' and 'dmesg'; reseat the drive or correct its address in daos_server.yml, then repeat the command",
+    ),
+    2125: (
+        "NvmeCommandFailed",
+        "nvme",
+        "the NVMe SSD {address} did not do {command}: {reason}",
+        (
+            "look at 'dmesg' for the drive; repeat the command; if it fails again, reset the drive ('nvme reset') or replace it"
+        ),
+    ),
+    2126: (
+        "NvmeDataMalformed",
+        "nvme",
+        "the NVMe SSD {address} answered {command} with data that cannot be true: {reason}",
+        "update the firmware of the drive or replace it; until then leave it out of 'bdev_list' in daos_server.yml",
+    ),
+    2127: (
+        "NvmeFirmwareUnusable",
+        "nvme",
+        "the firmware {path} cannot be given to the NVMe SSD {address}: {reason}",
+        "get the image for exactly that model from the maker of the drive, unpack it if it is an archive, and repeat the command",
+    ),
     # Ours: hugepages
     2200: (
         "HugepagesShortGrant",
@@ -1286,6 +1349,135 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         (
             "check that the account daos_server exists ('getent passwd daos_server') and that no security module or container keeps the "
             "process from changing its user; then start it again"
+        ),
+    ),
+    2310: (
+        "ServerConfigHostMismatch",
+        "serverconfig",
+        "the configuration does not fit this host: {reason}",
+        "correct the key for this host: 'ip link' shows its interfaces, 'lsblk -p' its devices, 'daos_server dump-topology' its NUMA nodes",
+    ),
+    2330: (
+        "NetworkInterfaceUnusable",
+        "network",
+        "the network interface {interface} cannot be used: {problem}",
+        "{remedy}; the interfaces that engines use are 'fabric_iface' in daos_server.yml",
+    ),
+    2331: (
+        "NetworkInterfaceNotReady",
+        "network",
+        "after {seconds} s these network interfaces are still not ready: {interfaces}",
+        (
+            "see what each waits for ('ip -details link show', 'ibstat' for InfiniBand): a test of the cable, a log-in to the switch, "
+            "the subnet manager; put that right and start again"
+        ),
+    ),
+    2332: (
+        "NetworkLibraryFailed",
+        "network",
+        "{library} could not tell which fabric devices there are: {reason}",
+        (
+            "try the library's own tool ('fi_info' for libfabric, 'ucx_info -d' for UCX); if that fails as well, repair or update the "
+            "library or the network card's driver"
+        ),
+    ),
+    2333: (
+        "NetworkNothingFound",
+        "network",
+        "no fabric interface was found: {reason}",
+        "{remedy}, then repeat the command",
+    ),
+    2334: (
+        "NetworkUnreadable",
+        "network",
+        "the kernel did not tell which network interfaces there are: {reason}",
+        "check that nothing (a container, seccomp, RestrictAddressFamilies= of the unit) forbids the process netlink sockets and /sys",
+    ),
+    2335: (
+        "ServerOutputUnwritable",
+        "server",
+        "the result could not be written to {path}",
+        "name a file in a folder that exists and that this user may write to, with free space, or leave the option out to get it printed",
+    ),
+    2340: (
+        "ConfigGenerateNoFabric",
+        "serverconfig",
+        "no configuration can be generated, for want of a network interface: {reason}",
+        "{remedy}; then generate it again",
+    ),
+    2341: (
+        "ConfigGenerateNoStorage",
+        "serverconfig",
+        "no configuration can be generated, for want of storage: {reason}",
+        "{remedy}; then generate it again",
+    ),
+    2342: (
+        "ConfigGenerateMachineUnfit",
+        "serverconfig",
+        "no configuration can be generated for this machine: {reason}",
+        "{remedy}; then generate it again",
+    ),
+    2343: (
+        "ConfigGenerateOptionsWrong",
+        "serverconfig",
+        "no configuration can be generated with these options: {reason}",
+        "{remedy}; then generate it again",
+    ),
+    2360: (
+        "ServerAlreadyRunning",
+        "server",
+        "another daos_server runs as a service on this host (pid {pid})",
+        (
+            "stop it first ('systemctl stop daos_server', or end process {pid}), then repeat the command; scans, --dry-run, doctor and config "
+            "work beside it"
+        ),
+    ),
+    2361: (
+        "ServerCommandNotBuilt",
+        "server",
+        "this version cannot {what} yet; nothing was changed",
+        "until a later version does: {instead}",
+    ),
+    2362: (
+        "ServerNotReplica",
+        "server",
+        "this host is none of the access points that the configuration names: {points}",
+        (
+            "run it on one of those hosts; if this is one of them, its name must resolve to an address of this host ('getent hosts NAME', 'ip "
+            "address')"
+        ),
+    ),
+    2363: (
+        "ServerOverrideInvalid",
+        "server",
+        "the option {option} cannot be applied to {path}: {reason}",
+        "leave {option} out, or change the configuration so that it can",
+    ),
+    2364: (
+        "ServerStartImpossible",
+        "server",
+        "daos_server cannot start with {path}: {reason}",
+        "{remedy}; then start it again",
+    ),
+    2365: (
+        "ServerLogFileUnusable",
+        "server",
+        "the log file {path} cannot be written: {reason}",
+        "make its folder writable for the account daos_server, or name another file in 'control_log_file' of daos_server.yml",
+    ),
+    2366: (
+        "SupportFolderUnusable",
+        "server",
+        "nothing was collected, because {path} cannot be used: {reason}",
+        "name a folder that does not exist yet, in one that you may write to: 'daos_server support collect-log --target-folder FOLDER'",
+    ),
+    2367: (
+        "SupportStopped",
+        "server",
+        "collecting stopped, as asked, because {name} failed: {reason}",
+        (
+            "leave --stop-on-error out to collect everything else; what was collected so far is in {place}; as root more can be read: "
+            "'sudo daos_server support collect-log'"
         ),
     ),
 }

@@ -1364,6 +1364,65 @@ more. It may also be a file that somebody put there by hand, or content that the
 Look with `ls -la` on the mount point, and at `daos_server storage reset --dry-run` for the whole plan. If the pools of this
 node are no longer needed, or their data has been moved to other nodes, force the reset.
 """,
+    2120: """
+To give an SSD to another driver, the helper reserves it for that driver (driver_override), takes it from the old one
+(unbind), gives it to the new one (bind) and reads back who has it. One of the four did not work, or the kernel took
+every request and nothing changed. The helper then put back what was there before; the message says who has the drive
+now.
+
+vfio-pci refuses a drive when the IOMMU is off or when its IOMMU group is not free; nvme refuses one that does not
+start. The kernel says why in 'dmesg'. No drive is left without a driver as long as any driver takes it.
+""",
+    2121: """
+The driver that is to have the SSD is neither built into the kernel nor loaded: there is no folder of its name in
+/sys/bus/pci/drivers. The helper loads no modules, because a module is code that runs in the kernel.
+
+'modprobe vfio-pci' loads the driver for SSDs that an unprivileged server uses; uio_pci_generic is for servers that run
+as root on machines without IOMMU. A file in /etc/modules-load.d with the name in it makes the system load it at every
+start. If modprobe does not find it, the package with the further modules of the kernel is missing.
+""",
+    2122: """
+Something on this machine uses the SSD, or something that is in use is on it: a mounted file system, swap space, a
+volume group or an array, a partition table, the signature of such a member, or a program that opened it exclusively.
+Giving it to a userspace driver would pull it away from under its user, so it is refused, with or without --force.
+
+The message lists every reason with the block device that it was found on. An SSD that is free, but was a member of a
+volume group or an array, still carries their signature: 'wipefs -a' removes it, and with it the way to its data.
+""",
+    2123: """
+The IOMMU separates groups of devices, not devices. Whoever drives one device of a group can reach what the others do,
+so VFIO hands out a group only when no driver of the system holds any of its members, bridges excepted. This SSD is in
+a group with other devices that are held.
+
+Consumer boards, and slots behind a switch without ACS, make such groups; another slot often is a group of its own.
+Taking the other devices away from their drivers is possible, if nothing on the machine needs them.
+""",
+    2124: """
+The address was right in form, but the kernel shows no PCI function there, or the function went away while the command
+was at work, as happens when a drive is pulled out.
+
+Addresses of drives behind a VMD are only seen while the kernel's driver vmd has the VMD. After a change of hardware
+the addresses of other drives may have moved as well: 'daos_server storage scan' lists the present ones.
+""",
+    2125: """
+An administrative command went to the SSD through the kernel's driver nvme, and came back with an error: the drive's
+own status, an error of the connection, or nothing within the time allowed. The kernel may have reset the drive
+meanwhile; other drives are not concerned.
+
+One such answer can be a hiccup of the firmware. If it stays, the drive is failing or its firmware has a fault.
+""",
+    2126: """
+The SSD answered, but the answer breaks the NVM Express specification: it is too short, or names namespaces or block
+sizes that cannot be. Nothing is taken from such an answer, because what is made of it would end in a configuration.
+
+Firmware faults do this, and so do prototypes and emulated drives. Other drives are not concerned.
+""",
+    2127: """
+Before a firmware image goes to an SSD, its size is compared with what the drive can take (a multiple of 4 bytes, and
+in pieces of the size that the drive asks for), and the drive must say that it can be updated. After that, the drive
+itself checks the image and refuses one that is not for it. One of the two happened; the drive goes on with the
+firmware that it has.
+""",
     # Ours: hugepages
     2200: """
 A hugepage is a physically contiguous piece of memory. The kernel makes as many as it can and does not complain about
@@ -1486,5 +1545,168 @@ anything else.
 
 A missing account, a name service that does not answer, and a container that withholds CAP_SETUID or CAP_SETGID are
 the known causes. Starting it as the account in the first place, as the systemd unit does, avoids the step altogether.
+""",
+    2310: """
+The file keeps every rule, but names something that this host does not have: a network interface, a NUMA node, a block
+device, or the folder of a log or of an emulated SSD. The message says which.
+
+Most often a file was copied from another host, where interfaces and devices have other names, or a kernel update
+renamed them. The same file for all hosts works only where the hardware is the same down to the names.
+
+Look at the whole list at once with 'daos_server config check --host'. It needs no root and changes nothing.
+""",
+    2330: """
+An engine takes its fabric interface from the configuration, and one that is down, unplugged or missing would make it
+fail later and with less to go on. So the state of every named interface is looked at first: for Ethernet what the
+kernel calls its operational state, for InfiniBand the states of its ports.
+
+Down can mean switched off by the administrator, without a cable or a live port at the other end, or on top of another
+interface that is down; the message says which. An interface of a name that does not exist is often one that was renamed
+by a change of hardware or of the naming rules.
+
+    ip -brief link show
+
+lists the names and states there are.
+""",
+    2331: """
+The interfaces have a link but are not ready for traffic: the kernel calls them testing or dormant, or their InfiniBand
+port is initialised or armed but not active. The wait is for a change that the kernel reports, so it ends the moment
+the interface is ready; it was given up because the time for it ran out.
+
+Dormant is usual where a switch wants a log-in (802.1X) or a bond waits for its partner. An InfiniBand port becomes active
+when a subnet manager has seen it; without one in the fabric it never does.
+""",
+    2332: """
+libfabric and UCX know which providers can drive which network device. They are C code that talks to drivers, so they
+are asked in a separate process with a limited time: if they crash or hang there, nothing else is harmed, and what the
+other library and the kernel say is still used.
+
+A crash inside the library is a defect of it or of a driver; a hang is mostly a network card that does not answer.
+Environment variables that begin with FI_ or UCX_ change what the libraries do, and are worth a look first.
+""",
+    2333: """
+A fabric interface is a network device together with a provider that can use it. libfabric and UCX name the providers;
+the kernel names the devices. Loopback does not count, nor does a device that the kernel does not know.
+
+The usual reasons: neither library is installed; the provider is spelled otherwise than the library spells it (ofi+tcp,
+ofi+verbs;ofi_rxm, ucx+rc_x); the library was built without the provider; the driver of the network card is not loaded.
+
+    fi_info -l
+
+lists the providers that libfabric has.
+""",
+    2334: """
+Which interfaces there are, of what type and in what state is asked of the kernel over a netlink socket, and the rest is
+read from /sys. No right is needed for either, so a refusal comes from something around the process.
+A unit of systemd with RestrictAddressFamilies needs AF_NETLINK in the list.
+""",
+    2335: """
+The command did its work, but the file that was named for the result could not be made or filled. A file that was there
+before may now be empty or incomplete. The cause is the system's word for it: no such folder, no permission, no space.
+""",
+    2340: """
+`config generate` gives every engine an interface of its own NUMA node, all with the same provider. Either there is no
+interface of the wanted class or provider at all, or no provider has one on as many nodes as there are engines.
+
+The reason lists what was found. A machine without InfiniBand needs `-c ethernet`, since infiniband is what is looked
+for unless told otherwise. A machine of two sockets with one network card can run one engine: `-e 1`. Loopback never
+counts.
+
+To see all that DAOS could use on this host:
+
+    daos_server network scan --provider all
+""",
+    2341: """
+Every engine needs a NUMA node that has SCM, which is a namespace of persistent memory, and at least one NVMe SSD.
+Fewer nodes than wanted engines have both. The reason counts what each node has.
+
+There is a way out for each: `-t` uses RAM in place of persistent memory, `-s` does without SSDs, `-e` asks for fewer
+engines. All three together work on any machine with a network interface and some memory.
+
+An SSD that is in use is not counted: one that holds the root file system, is mounted, swapped on, partitioned or part
+of another device. It is named with its reason. To free one, unmount it and remove its partitions.
+
+The count of persistent memory is that of namespaces in fsdax mode, which `ndctl list` shows.
+""",
+    2342: """
+A quantity that everything else is computed from is missing or too small: NUMA nodes with cores, cores per node, or the
+total memory. An engine's node needs two cores at least, because two are left to the system; a single target then
+shares them, which is enough to try things out.
+
+In a virtual machine, give it more. Cores are counted, not hyper-threads: two processors of one core count once.
+
+What the kernel knows is seen with these.
+
+    lscpu
+    daos_server dump-topology
+""",
+    2343: """
+Two options of `config generate` exclude each other, or one has a value that no configuration could hold.
+
+With `-m` the engines keep their metadata on SSDs. That presupposes RAM in place of persistent memory, so `-t` goes with
+it, and SSDs, so `-s` does not. The list of `-f` has a port, 1 to 65535, for every engine. All hosts of `-a` have the
+same port, because each server of a system listens on the same one; a host without a port means 10001.
+
+Only the command line is at fault, and nothing was written.
+""",
+    2360: """
+A daos_server that was started with the command start is running on this host, ours or the one that it replaces. It
+drives the storage, so a second one, or a command that changes SSDs or mounts, would work against it.
+
+It is found in /proc by the name of its program and the word start. Commands that only look around do not mind it. A
+service in a container of this host is found as well; if it manages other hardware than this command, run the command
+in a container too.
+""",
+    2361: """
+The command and its options are those of the complete control plane, and everything that can be checked without doing
+the work has been checked: an error in options, configuration or hardware would have been reported instead of this.
+The work itself is not in this version. It ends with an error and not silently, so that no script takes it for done.
+
+What the version has is listed by `daos_server --help`.
+""",
+    2362: """
+The management service has replicas on the hosts that access_points names, and only there is something to show or to
+repair. Every name was resolved and its addresses compared with those of the interfaces of this host; none agreed.
+
+A name that resolves to an address behind a translating router, or to one of another network, leads to this as well.
+Then name the host as it is addressed in the control network.
+""",
+    2363: """
+Options of start go before the configuration, for all engines at once, and the result must keep every rule that a
+configuration keeps. This one contradicts it: for instance there are no engines for a number of targets to apply to, or
+engine 0 has no SCM as its first tier whose mount point could be moved.
+
+The configuration file itself was not changed. A value that holds for good is better written there, where
+`daos_server config check` looks at it.
+""",
+    2364: """
+The configuration is well-formed, but a start needs more than that: a fabric provider, even where no engines are
+configured, addresses of the access points that can be resolved, a folder for the sockets, a fabric interface with an
+address, a place for the control metadata. The reason says which of these is missing here.
+
+All such checks come before anything is touched, so that the start can be repeated as soon as the cause is removed.
+`daos_server doctor` finds several of the causes at once.
+""",
+    2365: """
+The server appends its log to that file, and refuses to run without the log that it was told to keep. The file is opened
+as the account daos_server, also when the server was started as root, and never through a symbolic link.
+
+A missing folder, one that belongs to root, a full file system, and a file that root made by hand are the usual
+causes.
+""",
+    2366: """
+What is collected can hold things that are nobody else's business, so it goes into a folder that is made for it with
+mode 0700, and that must not exist before: an existing one, or a link, could be somebody's trap or somebody's data. The
+archive beside it is made the same way.
+
+A missing parent folder, one that this user may not write to, and a full file system lead to this as well. Without an
+option the folder is made in $TMPDIR, or in /tmp.
+""",
+    2367: """
+With --stop-on-error, the first thing that cannot be collected ends the command. Programs that are not installed, files
+that this user may not read and programs that do not end within their time count as failures, each with its reason.
+
+Often that does not matter to support: a missing package is an answer too. Without the option everything else is
+collected, the failures are listed in summary.txt, and the command succeeds.
 """,
 }

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Reading single facts from sysfs: what is missing, garbage or gone by now is the fact that is not known."""
+
+from __future__ import annotations
+
+import os
+
+from daos_bindings.linux import kernelfiles
+from daos_bindings.linux.kernelfiles import MalformedError
+
+NODE_LIMIT = 1024
+"""The kernel cannot be configured for a node of this number."""
+
+
+def entries(folder: str) -> list[str]:
+    """Return the names in a folder in their order; none if it is not there."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def text(path: str) -> str:
+    """Return the one line of a file; empty if there is none."""
+    try:
+        return kernelfiles.text(path)
+    except (OSError, MalformedError):
+        return ""
+
+
+def number(path: str, missing: int = 0) -> int:
+    """Return the number in a file; *missing* if there is none, or a negative one."""
+    try:
+        return kernelfiles.number(path)
+    except (OSError, MalformedError):
+        return missing
+
+
+def numa_node(folder: str, top: str) -> int:
+    """Return the NUMA node of a device: what it, or else the nearest device above it, says; 0 if none knows.
+
+    :param folder: the resolved folder of the device.
+    :param top: where the way up ends.
+    """
+    while folder.startswith(f"{top}/"):
+        node = number(f"{folder}/numa_node", missing=NODE_LIMIT)
+        if node < NODE_LIMIT:
+            return node
+        folder = os.path.dirname(folder)
+    return 0
