@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ ROWS = (
     ("worker_call_any_cpu_us", "us", "the same, wherever the scheduler puts them", ""),
     ("monitor_rss_kib", "KiB", "peak memory of the monitor after all of it", "at most 16384"),
     ("cli_help_ms", "ms", "daos_server --help", "at most 250"),
+    ("cli_import_ms", "ms", "import of the command line", ""),
+    ("config_check_128_ms", "ms", "config check of 128 engines, once imported", "below 2 x that import"),
 )
 
 
@@ -130,6 +133,49 @@ def fork(prefix: Path, count: int) -> float:
     return float(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
 
 
+CONFIG_CHECK = """
+import sys, time
+sys.path.append(sys.argv[1])
+start = time.perf_counter()
+import daos_server.cli.run
+imported = time.perf_counter()
+from daos_server.config.load import validate
+ready = time.perf_counter()
+found = validate(sys.argv[2])
+done = time.perf_counter()
+if found.problems:
+    sys.exit(found.problems[0].text(found.path))
+print((imported - start) * 1e3, (done - ready) * 1e3)
+"""
+ENGINE = """- targets: 16
+  nr_xs_helpers: 4
+  pinned_numa_node: {node}
+  fabric_iface: ib{index}
+  fabric_iface_port: 31416
+  log_mask: ERR,VOS=DEBUG
+  log_file: /var/log/daos/engine{index}.log
+  env_vars: [FI_SOCKETS_MAX_CONN_RETRY=1, FI_SOCKETS_CONN_TIMEOUT=2000]
+  storage:
+  - {{class: ram, scm_mount: /mnt/daos{index}, scm_size: 64}}
+  - {{class: nvme, bdev_list: ["{index:04x}:81:00.0", "{index:04x}:82:00.0"], bdev_roles: [wal]}}
+  - class: nvme
+    bdev_list: ["{index:04x}:83:00.0", "{index:04x}:84:00.0", "{index:04x}:85:00.0", "{index:04x}:86:00.0"]
+    bdev_roles: [meta, data]
+"""
+
+
+def config_check(prefix: Path, count: int) -> tuple[float, float]:
+    """Return the medians of importing the command line, and of checking a configuration of 128 engines after that, in ms."""
+    head = "provider: ofi+verbs\naccess_points: [a, b, c]\ncontrol_metadata: {path: /var/daos/meta}\nengines:\n"
+    library = str(prefix / "lib" / "daos" / "server")
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        file.write(head + "".join(ENGINE.format(index=index, node=index % 2) for index in range(128)))
+        file.flush()
+        arguments = [interpreter_of(prefix), "-ISB", "-c", CONFIG_CHECK, library, file.name]
+        runs = [subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split() for _ in range(count)]
+    return statistics.median(float(run[0]) for run in runs), statistics.median(float(run[1]) for run in runs)
+
+
 def warm(helper: str, count: int) -> tuple[float, float, int]:
     """Return the medians of a warm Ping and of a warm call through a worker, in us, and the monitor's peak memory in KiB."""
     clean = BdevPrepare(clean_hugepages_only=True)
@@ -174,6 +220,7 @@ def measure(prefix: Path, count: int) -> Figures:
         figures["fork_us"] = fork(prefix, count)
         figures["warm_ping_us"], figures["worker_call_us"], figures["monitor_rss_kib"] = warm(helper, count)
     figures["cli_help_ms"] = milliseconds(command(str(prefix / "bin" / "daos_server"), "--help"), max(20, count // 4))
+    figures["cli_import_ms"], figures["config_check_128_ms"] = config_check(prefix, max(10, count // 10))
     return figures
 
 

@@ -6,26 +6,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from config_trees import DATA, checked, enabled_reference
 from pydantic import BaseModel, ValidationError
 
 from daos_pbin import codes
 from daos_server.config.fields import ROLE_BITS, BusRange, StorageClass
-from daos_server.config.load import Validation, check, load, validate
+from daos_server.config.load import load, validate
 from daos_server.config.model import Fabric, ServerConfig
-from daos_server.config.yaml_source import parse
 
 pytestmark = pytest.mark.unit
-
-DATA = Path(__file__).parent.parent / "data" / "config"
-
-
-def checked(text: str) -> Validation:
-    return check(parse(text, "t.yml"), "t.yml")
 
 
 def config_of(text: str) -> ServerConfig:
@@ -71,18 +64,6 @@ def test_fabric_examples(name: str, interfaces: str, ports: tuple[int, int]) -> 
         assert [tier.storage_class for tier in engine.storage] == ["dcpm", "nvme"]
         assert engine.storage[0].scm_list == (f"/dev/pmem{index}",)
         assert engine.storage[1].bdev_list == (f"0000:8{index + 1}:00.0",)
-
-
-def enabled_reference() -> str:
-    """The reference's commented file with every key in force; of keys given as alternatives, the first."""
-    lines = []
-    for line in (DATA / "daos_server_reference.yml").read_text().splitlines():
-        # Two hashes begin prose; one hash a key; one more inside, without a space after it, an alternative.
-        lines.append(line if line.startswith("##") else re.sub("^( *)#(?=[a-z_]+: )", r"\1", line.removeprefix("#")))
-    text = "\n".join(lines) + "\n"
-    while doubled := {problem.line for problem in checked(text).problems if problem.code == codes.SERVER_CONFIG_SYNTAX}:
-        text = "".join("#\n" if number in doubled else f"{line}\n" for number, line in enumerate(text.splitlines(), 1))
-    return text
 
 
 def test_reference_with_every_key_enabled_is_refused_only_for_its_alternatives() -> None:

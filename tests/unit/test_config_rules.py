@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from config_trees import ALL_ROLES, META, Tree, engine, files, nvme, ram, second, server
 
 from daos_pbin import codes
 from daos_pbin.catalogue import entry
@@ -17,41 +18,12 @@ from daos_server.config.load import Validation, load, validate
 
 pytestmark = pytest.mark.unit
 
-Tree = dict[str, object]
 INVALID = codes.SERVER_CONFIG_INVALID
-
-
-def ram(**keys: object) -> Tree:
-    return {"class": "ram", "scm_mount": "/mnt/daos0", **keys}
-
-
-def nvme(address: str = "0000:81:00.0", **keys: object) -> Tree:
-    return {"class": "nvme", "bdev_list": [address], **keys}
 
 
 def nvmes(*addresses: str) -> Tree:
     return {"class": "nvme", "bdev_list": list(addresses)}
 
-
-def files(path: str = "/var/daos/bdev", **keys: object) -> Tree:
-    return {"class": "file", "bdev_list": [path], "bdev_size": 4, **keys}
-
-
-def engine(*tiers: object, **keys: object) -> Tree:
-    return {"targets": 1, "fabric_iface": "eth0", "fabric_iface_port": 31416, "storage": list(tiers) or [ram()], **keys}
-
-
-def server(*engines: object, **keys: object) -> Tree:
-    return {"provider": "ofi+tcp", "engines": list(engines), **keys}
-
-
-def second(*tiers: object, **keys: object) -> Tree:
-    """An engine that shares nothing with ``engine``."""
-    return engine(*(tiers or (ram(scm_mount="/mnt/daos1"),)), **{"fabric_iface": "eth1", **keys})
-
-
-META: Tree = {"path": "/var/daos/meta"}
-ALL_ROLES = ["data", "meta", "wal"]
 
 CASES: list[tuple[str, Tree, int, str]] = [
     ("name empty", server(engine(), name=""), INVALID, "name"),
@@ -356,12 +328,42 @@ def test_base_cases_are_valid(tmp_path: Path) -> None:
         assert checked(tmp_path, tree).problems == ()
 
 
-def test_every_code_that_a_file_can_raise_has_a_case() -> None:
-    # Not 714, which is a notice; nor what needs the machine: 214, 718 to 721, 723, 728, 731.
-    storage = {216, 307, 308, 309, *range(312, 320)}
-    wanted = storage | {*range(703, 708), *range(709, 714), 715, 716, 717, 722, *range(724, 728), 729, 730, 732, 733, 734}
-    assert {case[2] for case in CASES} - {0, INVALID} == wanted
+ELSEWHERE = {
+    # Nothing raises these two: what has no code of its own is 2306, and a server without engines is in discovery mode.
+    codes.SERVER_CONFIG_UNKNOWN: "",
+    codes.SERVER_BAD_CONFIG: "",
+    codes.SERVER_CONFIG_NO_ENGINES: "",
+    codes.SERVER_CONFIG_BDEV_COUNT_MISMATCH: "test_config_rules.py",  # a notice; below
+    codes.SERVER_NO_CONFIG_PATH: "test_config_yaml.py",
+    # What only a host can tell.
+    codes.SERVER_CONFIG_FAULT_CALLBACK_NOT_FOUND: "test_config_fault_domain.py",
+    codes.SERVER_CONFIG_FAULT_CALLBACK_INSECURE: "test_config_fault_domain.py",
+    codes.SERVER_CONFIG_FAULT_CALLBACK_BAD_PERMS: "test_config_fault_domain.py",
+    codes.SERVER_CONFIG_FAULT_CALLBACK_FAILED: "test_config_fault_domain.py",
+    codes.SERVER_CONFIG_FAULT_CALLBACK_EMPTY: "test_config_fault_domain.py",
+    codes.SERVER_CONFIG_ENGINE_NUMA_IMBALANCE: "test_config_host.py",
+    codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM: "test_config_host.py",
+}
+"""Codes of the configuration that no file raises by itself, and the test that raises them."""
+CONSTANTS = {number: name for name, number in vars(codes).items() if isinstance(number, int)}
+
+
+def is_about_the_configuration(code: int) -> bool:
+    """Whether a code is one of the configuration's: its own block, and those of storage that are named for it."""
+    name = CONSTANTS[code]
+    return 700 <= code < 800 or (200 <= code < 400 and ("_CONFIG_" in name or "_ACCEL_" in name))
+
+
+def test_every_code_of_the_configuration_has_a_case() -> None:
+    wanted = {code for code in CONSTANTS if is_about_the_configuration(code)}
+    assert {case[2] for case in CASES} - {0, INVALID} == wanted - set(ELSEWHERE)
+    assert set(ELSEWHERE) <= wanted
     assert all(entry(code).code == code for code in wanted)
+
+
+@pytest.mark.parametrize(("code", "module"), [(code, module) for code, module in ELSEWHERE.items() if module])
+def test_code_that_no_file_raises_is_raised_elsewhere(code: int, module: str) -> None:
+    assert f"codes.{CONSTANTS[code]}" in Path(__file__).with_name(module).read_text()
 
 
 def test_empty_engine_is_an_engine(tmp_path: Path) -> None:
@@ -392,11 +394,23 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
         (server(engine(targtes=1)), "did you mean targets?"),
         (server(engine(ram(bdev_lst=[]))), "did you mean bdev_list?"),
         ({"scm_hugepages_disabled": True}, "it belongs below engines.storage; check the indentation"),
+        ({"mgmt_svc_replicas": ["a"]}, "write access_points"),
+        ({"disable_hotplug": True}, "write enable_hotplug, the other way round"),
         ({"qqqq": True}, "remove it, or see the example configuration files for the keys of this version"),
     ],
 )
 def test_unknown_key_gets_the_nearest_known_one(tmp_path: Path, tree: Tree, remedy: str) -> None:
     assert [problem.remedy for problem in checked(tmp_path, tree).problems] == [remedy]
+
+
+def test_misspelt_key_is_not_missing_as_well(tmp_path: Path) -> None:
+    wrong = engine(log_fil="/l", fabrc_iface="eth0")
+    del wrong["fabric_iface"]
+    found = checked(tmp_path, server(wrong, acess_points=["a", "b"]))
+    assert [problem.key for problem in found.problems] == ["engines[0].log_fil", "engines[0].fabrc_iface", "acess_points"]
+    assert found.notices == ()
+    twice = checked(tmp_path, server(engine(targets=0, targtes=1)))
+    assert [problem.key for problem in twice.problems] == ["engines[0].targets", "engines[0].targtes"]
 
 
 def test_refused_key_brings_no_second_problem(tmp_path: Path) -> None:
@@ -427,6 +441,11 @@ def test_many_problems_are_counted_in_the_fault(tmp_path: Path) -> None:
         ({"recreate_superblocks": True}, "recreate_superblocks"),
         (server(engine(ram(), None)), "engines[0].storage"),
         (server(engine(bdev_list=["/a"])), "engines[0].bdev_list"),
+        ({}, "engines"),
+        (server(engine(provider="ofi+cxi")), "engines[0].provider"),
+        (server(engine(env_vars=["A=1", "CRT_TIMEOUT=3"])), "engines[0].env_vars[1]"),
+        (server(engine(env_vars=["D_LOG_MASK=ERR"], log_mask="ERR")), "engines[0].env_vars[0]"),
+        (server(engine(disable_srx=False), disable_srx=True), "engines[0].disable_srx"),
     ],
 )
 def test_notices_do_not_refuse(tmp_path: Path, tree: Tree, key: str) -> None:
@@ -436,7 +455,32 @@ def test_notices_do_not_refuse(tmp_path: Path, tree: Tree, key: str) -> None:
     assert any(f": {key}: " in text for text in load(found.path).notices)
 
 
+def test_unequal_numbers_of_devices_are_a_notice_with_the_code(tmp_path: Path) -> None:
+    found = checked(tmp_path, server(engine(ram(), nvme(), log_file="/l"), second(log_file="/m"), access_points=["a", "b", "c"]))
+    assert [(notice.code, notice.key) for notice in found.notices] == [(codes.SERVER_CONFIG_BDEV_COUNT_MISMATCH, "engines[1].storage")]
+
+
+@pytest.mark.parametrize(
+    ("tree", "missing"),
+    [
+        ({}, "provider and control_metadata.path"),
+        ({"provider": "ofi+tcp"}, "it needs control_metadata.path as well"),
+        ({"control_metadata": META}, "it needs provider as well"),
+    ],
+)
+def test_discovery_mode_says_what_a_start_needs(tmp_path: Path, tree: Tree, missing: str) -> None:
+    (notice,) = checked(tmp_path, tree).notices
+    assert missing in notice.message
+
+
+def test_discovery_mode_that_can_start_is_only_named(tmp_path: Path) -> None:
+    (notice,) = checked(tmp_path, {"provider": "ofi+tcp", "control_metadata": META}).notices
+    assert notice.message == "is empty: the server only looks at the hardware"
+
+
 def test_a_quiet_file_has_no_notices(tmp_path: Path) -> None:
+    quiet = engine(log_file="/l", env_vars=["D_LOG_MASK=ERR", "A=1"])
+    assert checked(tmp_path, server(quiet, access_points=["a", "b", "c"])).notices == ()
     assert checked(tmp_path, server(engine(log_file="/l"), access_points=["a", "b", "c"])).notices == ()
 
 

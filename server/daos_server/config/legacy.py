@@ -12,12 +12,12 @@ from daos_server.config.problems import Notice, Problem, Where
 from daos_server.config.scalars import is_null
 from daos_server.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence
 
-_SCM_KEYS = ("scm_mount", "scm_size", "scm_list")
-_BDEV_KEYS = ("bdev_list", "bdev_size", "bdev_number", "bdev_busid_range")
+SCM_KEYS = ("scm_mount", "scm_size", "scm_list")
+BDEV_KEYS = ("bdev_list", "bdev_size", "bdev_number", "bdev_busid_range")
 _LOST_KEYS = ("scm_hugepages_disabled", "bdev_roles")
 """The reference drops these two when it converts, and so do we: the storage made must be the same."""
-_CLASS_KEYS = ("scm_class", "bdev_class")
-LEGACY_KEYS = frozenset(_CLASS_KEYS + _SCM_KEYS + _BDEV_KEYS + _LOST_KEYS)
+CLASS_KEYS = ("scm_class", "bdev_class")
+LEGACY_KEYS = frozenset(CLASS_KEYS + SCM_KEYS + BDEV_KEYS + _LOST_KEYS)
 """Keys of the old form, directly below an engine."""
 IGNORED_KEYS = ("recreate_superblocks", "hyperthreads", "bypass_health_chk")
 """Keys at the top that are read and have no effect."""
@@ -29,6 +29,8 @@ class Modernised:
     def __init__(self, root: Mapping) -> None:
         self.notices: list[Notice] = []
         self.problems: list[Problem] = []
+        self.converted: set[Where] = set()
+        """The engines whose storage was in the old form."""
         self.root = self._top(root)
 
     def _top(self, root: Mapping) -> Mapping:
@@ -68,18 +70,19 @@ class Modernised:
 
     def _converted(self, engine: Mapping, legacy: list[Entry], where: Where) -> Mapping:
         rest = _without(engine, LEGACY_KEYS)
-        if not any(engine.get(key) and not _is_blank(engine.get(key)) for key in _CLASS_KEYS):
+        if not any(engine.get(key) and not _is_blank(engine.get(key)) for key in CLASS_KEYS):
             for entry in legacy:
                 self._tell((*where, entry.key), entry.line, "is ignored without scm_class or bdev_class; move it into the storage list")
             return rest
         line = legacy[0].line
+        self.converted.add(where)
         self._tell(where, line, "has storage in the old form (scm_*, bdev_*), taken as a storage list; move it into one")
         if old := engine.get("storage"):
             self._tell((*where, "storage"), old.line, "is ignored because scm_class or bdev_class is set in the same engine")
         for key in _LOST_KEYS:
             if lost := engine.get(key):
                 self._tell((*where, key), lost.line, "is ignored in the old form; move it into the storage list")
-        tiers = [_tier(engine, "scm_class", _SCM_KEYS), _tier(engine, "bdev_class", _BDEV_KEYS)]
+        tiers = [_tier(engine, "scm_class", SCM_KEYS), _tier(engine, "bdev_class", BDEV_KEYS)]
         if tiers[1] and _is_nvme_without_devices(engine):
             self._tell((*where, "bdev_class"), line, "is nvme without any device in bdev_list; the tier is left out")
             tiers.pop()

@@ -10,28 +10,18 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from functools import cache
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.config.fields import REFUSED, quoted
+from daos_server.config.keys import SECTIONS, default_at, keys_at, may_be_empty, names_of
 from daos_server.config.legacy import Modernised
-from daos_server.config.model import (
-    Acceleration,
-    BdevAutoFaulty,
-    ControlMetadata,
-    EngineConfig,
-    ServerConfig,
-    SpdkRpcServer,
-    StorageTier,
-    TransportConfig,
-)
+from daos_server.config.model import ServerConfig
 from daos_server.config.problems import Notice, Problem, Where
 from daos_server.config.rules import notices_of, problems_of
 from daos_server.config.scalars import is_null
@@ -42,21 +32,21 @@ PROBLEM_LIMIT = 500
 FAULT_PROBLEM_LIMIT = 40
 """Most problems spelled out in one fault; ``config check`` shows the others."""
 _SUGGESTION_LIMIT = 64
-_SECTIONS: dict[Where, type[BaseModel]] = {
-    (): ServerConfig,
-    ("transport_config",): TransportConfig,
-    ("control_metadata",): ControlMetadata,
-    ("engines",): EngineConfig,
-    ("engines", "storage"): StorageTier,
-    ("engines", "acceleration"): Acceleration,
-    ("engines", "spdk_rpc_server"): SpdkRpcServer,
-    ("engines", "bdev_auto_faulty"): BdevAutoFaulty,
-}
 _CODE_OF_EMPTY: dict[Where, int] = {
     ("port",): codes.SERVER_CONFIG_BAD_CONTROL_PORT,
     ("access_points",): codes.SERVER_CONFIG_BAD_ACCESS_POINTS,
     ("system_ram_reserved",): codes.SERVER_CONFIG_SYS_RSVD_ZERO,
 }
+_NEWER_KEYS = {
+    "mgmt_svc_replicas": "write access_points",
+    "disable_hotplug": "write enable_hotplug, the other way round",
+    "control_iface": "remove it",
+    "allow_numa_imbalance": "remove it",
+    "allow_thp": "remove it",
+    "support_config": "remove it",
+}
+"""Keys of later releases, and what to do about them here."""
+FoundT = TypeVar("FoundT", Problem, Notice)
 Data = Scalar | list["Data"] | dict[str, "Data"]
 
 
@@ -79,6 +69,8 @@ class Validation(NamedTuple):
     """What could be read in spite of the problems, defaults for the rest; to be shown, never to be used."""
     root: Mapping
     """The file's keys with their lines, old forms already replaced."""
+    converted: frozenset[Where] = frozenset()
+    """The engines whose storage was in the old form."""
 
 
 def load(path: str) -> LoadedConfig:
@@ -121,9 +113,10 @@ def check(node: Node | None, path: str) -> Validation:
         problems += islice(broken, PROBLEM_LIMIT)
         told = (notice for notice in notices_of(config) if not _overlaps(tainted, notice.where))
         notices += islice(told, PROBLEM_LIMIT)
-    problems = _in_order(_located(problem, modern.root) for problem in problems)
-    notices = sorted((_located_notice(notice, modern.root) for notice in notices), key=lambda notice: notice.line)
-    return Validation(path, None if problems else config, tuple(problems), tuple(notices), config, modern.root)
+    problems = _in_order(located(problem, modern.root) for problem in problems)
+    notices = sorted((located(notice, modern.root) for notice in notices), key=lambda notice: notice.line)
+    valid = None if problems else config
+    return Validation(path, valid, tuple(problems), tuple(notices), config, modern.root, frozenset(modern.converted))
 
 
 def fault_of(problems: tuple[Problem, ...], path: str) -> Fault:
@@ -162,7 +155,7 @@ def _data(root: Mapping) -> tuple[dict[str, Data], list[Where]]:
     def mapping(node: Mapping, where: Where) -> dict[str, Data]:
         found: dict[str, Data] = {}
         for entry in node.entries:
-            if isinstance(entry.value, Scalar) and is_null(entry.value) and entry.key in _keys_at(_names(where)):
+            if isinstance(entry.value, Scalar) and is_null(entry.value) and entry.key in keys_at(names_of(where)):
                 empty.append((*where, entry.key))
             else:
                 found[entry.key] = convert(entry.value, (*where, entry.key))
@@ -174,8 +167,8 @@ def _data(root: Mapping) -> tuple[dict[str, Data], list[Where]]:
 def _empty_keys(empty: list[Where]) -> Iterator[Problem]:
     """Refuse a key without a value where nothing (0, false, "") is not what leaving it out means."""
     for where in empty:
-        default = _default_at(where)
-        if default in (None, 0, "", False, ()) or isinstance(default, BaseModel):
+        default = default_at(where)
+        if may_be_empty(default):
             continue
         remedy = f"give it one, or remove the key for {_shown(default)}"
         yield Problem(where, "has no value", remedy, _CODE_OF_EMPTY.get(where, codes.SERVER_CONFIG_INVALID))
@@ -196,7 +189,8 @@ def _typed(data: dict[str, Data], root: Mapping) -> tuple[ServerConfig | None, l
             details = error.errors(include_url=False, include_input=False)
         problems += [_problem(detail, root, suggest=index < _SUGGESTION_LIMIT) for index, detail in enumerate(details[:PROBLEM_LIMIT])]
         removed = {_removable(detail["loc"]) for detail in details}
-        tainted |= removed
+        # A key that is missing only because it is misspelt is not missing as well.
+        tainted |= removed | {problem.meant for problem in problems if problem.meant and find(root, problem.meant)[1] is None}
         if len(problems) >= PROBLEM_LIMIT or () in removed:
             return None, problems, tainted
         # Each pass takes away every key that was refused, so there is an end.
@@ -235,7 +229,7 @@ def _problem(detail: ErrorDetails, root: Mapping, *, suggest: bool) -> Problem:
     if kind == "extra_forbidden":
         return _unknown_key(where, suggest=suggest)
     if kind in ("greater_than_equal", "less_than_equal"):
-        found = _find(root, where)[1]
+        found = find(root, where)[1]
         text = quoted(found) if isinstance(found, Scalar) else "the value"
         bound = f"{context['ge']} or more" if "ge" in context else f"{context['le']} or less"
         return Problem(where, f"{text} is out of range", f"use {bound}")
@@ -244,12 +238,12 @@ def _problem(detail: ErrorDetails, root: Mapping, *, suggest: bool) -> Problem:
 
 def _unknown_key(where: Where, *, suggest: bool) -> Problem:
     *place, key = where
-    known = _keys_at(_names(tuple(place)))
-    near = get_close_matches(str(key)[:64], known, n=1) if suggest else []
-    elsewhere = [_section_text(names) for names in _SECTIONS if str(key) in _keys_at(names)] if suggest and not near else []
-    if near:
-        remedy = f"did you mean {near[0]}?"
-    elif elsewhere:
+    if not place and (advice := _NEWER_KEYS.get(str(key))):
+        return Problem(where, "is a key of a later release", advice)
+    known = keys_at(names_of(tuple(place)))
+    if near := get_close_matches(str(key)[:64], known, n=1) if suggest else []:
+        return Problem(where, "is not a known key", f"did you mean {near[0]}?", meant=(*place, near[0]))
+    if elsewhere := [_section_text(names) for names in SECTIONS if str(key) in keys_at(names)] if suggest else []:
         remedy = f"it belongs {' or '.join(elsewhere)}; check the indentation"
     else:
         remedy = "remove it, or see the example configuration files for the keys of this version"
@@ -282,35 +276,10 @@ def _duplicate(found: Duplicate, where: Where, path: str) -> Problem:
     return Problem((*where, found.key), message, "keep one of the two", codes.SERVER_CONFIG_SYNTAX, values, line=found.line)
 
 
-# What the model knows about a place
-
-
-def _names(where: Where) -> Where:
-    return tuple(part for part in where if isinstance(part, str))
-
-
-@cache
-def _fields_at(names: Where) -> dict[str, FieldInfo]:
-    section = _SECTIONS.get(names)
-    if section is None:
-        return {}
-    return {str(info.validation_alias or name): info for name, info in section.model_fields.items()}
-
-
-@cache
-def _keys_at(names: Where) -> frozenset[str]:
-    return frozenset(_fields_at(names))
-
-
-def _default_at(where: Where) -> object:
-    info = _fields_at(_names(where[:-1])).get(str(where[-1]))
-    return cast(object, info.default) if info else None
-
-
 # Lines
 
 
-def _find(root: Mapping, where: Where) -> tuple[int, Node | None]:
+def find(root: Mapping, where: Where) -> tuple[int, Node | None]:
     """Return the line of a key and its value; of a key that is not there, the line of the nearest part above it, and None."""
     here: Node = root
     line = root.line
@@ -327,15 +296,12 @@ def _find(root: Mapping, where: Where) -> tuple[int, Node | None]:
 
 def line_of(root: Mapping, where: Where) -> int:
     """Return the line of a key, or of the nearest part of the file above it that is there."""
-    return _find(root, where)[0]
+    return find(root, where)[0]
 
 
-def _located(problem: Problem, root: Mapping) -> Problem:
-    return problem if problem.line else dataclasses.replace(problem, line=line_of(root, problem.where))
-
-
-def _located_notice(notice: Notice, root: Mapping) -> Notice:
-    return notice if notice.line else dataclasses.replace(notice, line=line_of(root, notice.where))
+def located(found: FoundT, root: Mapping) -> FoundT:
+    """Return a problem or a notice with its line, if it has none yet."""
+    return found if found.line else dataclasses.replace(found, line=line_of(root, found.where))
 
 
 def _overlaps(tainted: set[Where], *places: Where) -> bool:

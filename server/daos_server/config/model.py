@@ -317,12 +317,13 @@ class ServerConfig(Section):
     def fabric(self, index: int) -> Fabric:
         """Return the network settings in force for one engine."""
         engine = self.engines[index]
+        provider = engine.provider or self.provider
         return Fabric(
-            engine.provider or self.provider,
+            provider,
             engine.fabric_iface or self.fabric_iface,
             engine.fabric_iface_port or self.fabric_iface_port,
             engine.bypass_health_chk,
-            engine.secondary_provider_endpoints or self.secondary_provider_endpoints,
+            engine.secondary_provider_endpoints or self.secondary_provider_endpoints or (1,) * provider.count(","),
             engine.crt_ctx_share_addr or self.crt_ctx_share_addr,
             engine.crt_timeout or self.crt_timeout,
             engine.disable_srx or self.disable_srx,

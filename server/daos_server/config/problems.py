@@ -23,6 +23,7 @@ class Problem:
     :param values: what the catalogue's words for that code want.
     :param rests_on: other keys that it would not be without.
     :param line: line of the file, from 1; 0 if not known.
+    :param meant: the key that was probably meant by one that does not exist; empty if none is close.
     """
 
     where: Where
@@ -32,6 +33,7 @@ class Problem:
     values: Mapping[str, object] = field(default_factory=dict)
     rests_on: tuple[Where, ...] = ()
     line: int = 0
+    meant: Where = ()
 
     @property
     def key(self) -> str:
@@ -45,11 +47,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something taken otherwise than written, or worth knowing; no reason to refuse the file."""
+    """Something taken otherwise than written, or worth knowing; no reason to refuse the file.
+
+    :param code: the reference's fault code for this case; 0 where it has none.
+    """
 
     where: Where
     message: str
     line: int = 0
+    code: int = 0
 
     @property
     def key(self) -> str:

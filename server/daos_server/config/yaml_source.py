@@ -7,6 +7,7 @@ Nodes keep the text as written: what it means depends on the key that it belongs
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -110,6 +111,8 @@ def read_text(path: str) -> str:
         raise _unreadable(path, _in_words(error)) from error
     if len(data) > SIZE_LIMIT:
         raise _unreadable(path, f"it is larger than {SIZE_LIMIT >> 10} KiB, so it is not a configuration of this server")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _unreadable(path, "it is UTF-16 text; save it as UTF-8")
     if b"\0" in data:
         raise _unreadable(path, "it is a binary file")
     try:
@@ -212,9 +215,10 @@ class _Builder:
     def take(self, event: yaml.Event) -> None:
         match event:
             case yaml.ScalarEvent():
-                self._add(_scalar(event), _place(event.start_mark), event.anchor)
+                place = _place(event.start_mark)
+                self._add(_scalar(event, place), place, event.anchor)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._open(event)
+                self._open(event, _place(event.start_mark))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 self._close()
             case yaml.AliasEvent():
@@ -224,13 +228,13 @@ class _Builder:
                 if self._documents > 1:
                     raise _RefusedError(_place(event.start_mark), "a second document begins here; the file must hold one")
 
-    def _open(self, event: yaml.SequenceStartEvent | yaml.MappingStartEvent) -> None:
-        _check_tag(event.tag, _place(event.start_mark))
+    def _open(self, event: yaml.SequenceStartEvent | yaml.MappingStartEvent, place: Place) -> None:
+        _check_tag(event.tag, place)
         if len(self._stack) >= DEPTH_LIMIT:
-            raise _RefusedError(_place(event.start_mark), f"lists and maps are nested deeper than {DEPTH_LIMIT} levels")
+            raise _RefusedError(place, f"lists and maps are nested deeper than {DEPTH_LIMIT} levels")
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(_place(event.start_mark), isinstance(event, yaml.MappingStartEvent), event.anchor))
+        self._stack.append(_Open(place, isinstance(event, yaml.MappingStartEvent), event.anchor))
 
     def _close(self) -> None:
         done = self._stack.pop()
@@ -294,13 +298,14 @@ def _merged(value: Node, place: Place) -> list[Entry]:
     return entries
 
 
-def _scalar(event: yaml.ScalarEvent) -> Scalar:
-    _check_tag(event.tag, _place(event.start_mark))
-    if found := _UNPRINTABLE_VALUE.search(event.value):
+def _scalar(event: yaml.ScalarEvent, place: Place) -> Scalar:
+    _check_tag(event.tag, place)
+    plainest = event.value.isascii() and event.value.isprintable()  # nearly all are, and this is quicker to see
+    if not plainest and (found := _UNPRINTABLE_VALUE.search(event.value)):
         name = "a line break" if found.group() in "\n\r\x85\u2028\u2029" else f"character U+{ord(found.group()):04X}"
-        raise _RefusedError(_place(event.start_mark), f"{name} is not allowed inside a key or a value")
+        raise _RefusedError(place, f"{name} is not allowed inside a key or a value")
     tag = (event.tag or "").removeprefix(_TAG)
-    return Scalar(event.value, _place(event.start_mark).line, plain=bool(event.implicit[0]), tag=tag if tag != "!" else "str")
+    return Scalar(event.value, place.line, plain=bool(event.implicit[0]), tag=tag if tag != "!" else "str")
 
 
 def _place(mark: object) -> Place:
