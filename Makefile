@@ -9,6 +9,8 @@ DESTDIR ?=
 # The interpreter under the helper, the server and the tests: the newest that the distribution has.
 INTERPRETER ?= $(shell ls /usr/bin/python3.1[1-9] 2>/dev/null | sort -V | tail -n 1)
 PYTEST_ARGS ?=
+# The kind of guest that vm-shell boots: iommu or uio.
+FLAVOUR ?= iommu
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -22,14 +24,17 @@ INSTALL = $(INTERPRETER) -B packaging/install.py --prefix "$(PREFIX)" --sysconfd
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps venv build-ext test unit lint install uninstall demo bench lock clean
+.PHONY: help deps deps-lab venv build-ext test vm-shell unit lint install uninstall demo bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
-	@echo "Set with NAME=value: PREFIX SYSCONFDIR LOCALSTATEDIR RUNDIR DESTDIR INTERPRETER PYTEST_ARGS"
+	@echo "Set with NAME=value: PREFIX SYSCONFDIR LOCALSTATEDIR RUNDIR DESTDIR INTERPRETER PYTEST_ARGS FLAVOUR"
 
 deps: ## Install the distribution's packages that a build needs (apt-get, as root), or name them
 	@packaging/deps.sh
+
+deps-lab: deps
+	@packaging/deps.sh --lab || echo "deps: the lab is incomplete; tests that need what is missing say so and are not run" >&2
 
 venv: $(VENV)/stamp ## Make .venv with everything that tests and linters need
 
@@ -49,8 +54,11 @@ $(VENV)/extensions: $(VENV)/stamp setup.py $(BUILDERS)
 	@$(VENV_PYTHON) setup.py --quiet egg_info --egg-base build build_ext --inplace --build-temp build/ext
 	@touch $@
 
-test: build-ext ## Run everything: linters, unit, host and attack tests (as root for the last two)
-	@$(VENV_PYTHON) -m pytest $(wildcard tests/unit tests/host tests/attack) $(PYTEST_ARGS)
+test: build-ext deps-lab ## Run everything: linters, unit, host, attack and vm tests (as root for the last three)
+	@$(VENV_PYTHON) -m pytest $(wildcard tests/unit tests/host tests/attack tests/vm) $(PYTEST_ARGS)
+
+vm-shell: build-ext deps-lab ## Boot a guest with NVMe and persistent memory, for a prompt in it (as root)
+	@PYTHONPATH=tests/vm $(VENV_PYTHON) -m vmlab.shell $(FLAVOUR)
 
 unit: build-ext ## Run only the linters and the tests that need no root
 	@$(VENV_PYTHON) -m pytest tests/unit $(PYTEST_ARGS)
@@ -81,4 +89,4 @@ lock: $(VENV)/stamp ## Renew the lock files in requirements/ (needs pip-compile)
 clean: ## Remove what a build made in this tree (not what is installed)
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find pbin bindings helper server tests packaging -name __pycache__ -prune -exec rm -rf {} +
-	@find bindings '(' -name '*.so' -o -name '*.o' -o -name '_*.c' ')' -delete
+	@find bindings '(' -name '*.so' -o -name '*.o' -o -name '_*.c' -o -name _fabric.py ')' -delete

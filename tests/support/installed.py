@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -82,23 +83,36 @@ def caller(name: str) -> Caller:
     return Caller(found.uid, found.gid, (found.gid,))
 
 
-@pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
-    """The whole system installed once for all tests, and uninstalled without a trace after them."""
-    if os.geteuid() != 0:
-        pytest.skip("an installation needs root")
+@contextlib.contextmanager
+def installed() -> Iterator[Installation]:
+    """Install the whole system, and uninstall it without a trace at the end."""
     root = new_root("test")
     layout = layout_under(root)
     done = run_installer("install", layout)
     if done.returncode != 0:
         shutil.rmtree(root)
         pytest.fail(f"installation failed:\n{done.stdout}{done.stderr}", pytrace=False)
-    yield Installation(root, layout, caller(layout.account), caller(layout.worker_account))
+    yield installation_at(root)
     gone = run_installer("uninstall", layout)
     left = sorted(str(path) for path in root.rglob("*"))
     if gone.returncode != 0 or left:
         pytest.fail(f"uninstall left {left}:\n{gone.stdout}{gone.stderr}", pytrace=False)
     root.rmdir()
+
+
+def installation_at(root: Path) -> Installation:
+    """Return the installation that ``installed`` has made in a folder."""
+    layout = layout_under(root)
+    return Installation(root, layout, caller(layout.account), caller(layout.worker_account))
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """The whole system installed once for all tests, and gone after them."""
+    if os.geteuid() != 0:
+        pytest.skip("an installation needs root")
+    with installed() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
