@@ -1259,6 +1259,31 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "the firmware {path} cannot be given to the NVMe SSD {address}: {reason}",
         "get the image for exactly that model from the maker of the drive, unpack it if it is an archive, and repeat the command",
     ),
+    # Ours: SPDK
+    2140: (
+        "SpdkMissing",
+        "spdk",
+        "SPDK, which reads NVMe SSDs that the kernel's own driver does not have, cannot be used: {reason}",
+        (
+            "install SPDK 24.09 or later with its development files, so that 'pkg-config --modversion spdk_nvme spdk_env_dpdk' answers, "
+            "then 'make install' again (docs/spdk.md); or give the SSDs back to the kernel with 'daos_server nvme reset'"
+        ),
+    ),
+    2141: (
+        "SpdkControllerLocked",
+        "spdk",
+        "another SPDK process drives the NVMe SSD {address}: {path} is locked by process {pid} of uid {uid}",
+        "look at it with 'ps -fp {pid}'; stop it (an engine: 'systemctl stop daos_server'), and repeat the command",
+    ),
+    2142: (
+        "SpdkControllerNotAttached",
+        "spdk",
+        "SPDK could not take over the NVMe SSD {address}: {reason}",
+        (
+            "look for SPDK's own words in the helper's log of that moment; check with 'daos_server nvme scan' that vfio-pci has the SSD, "
+            "and with 'grep Huge /proc/meminfo' that hugepages are free; then repeat the command"
+        ),
+    ),
     # Ours: hugepages
     2200: (
         "HugepagesShortGrant",
@@ -1428,8 +1453,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "server",
         "another daos_server runs as a service on this host (pid {pid})",
         (
-            "stop it first ('systemctl stop daos_server', or end process {pid}), then repeat the command; scans, --dry-run, doctor and config "
-            "work beside it"
+            "stop it first ('systemctl stop daos_server', or end process {pid}), then repeat the command; scans, --dry-run, doctor and "
+            "config work beside it"
         ),
     ),
     2361: (
@@ -1443,8 +1468,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "server",
         "this host is none of the access points that the configuration names: {points}",
         (
-            "run it on one of those hosts; if this is one of them, its name must resolve to an address of this host ('getent hosts NAME', 'ip "
-            "address')"
+            "run it on one of those hosts; if this is one of them, its name must resolve to an address of this host ('getent hosts NAME', "
+            "'ip address')"
         ),
     ),
     2363: (

@@ -1423,6 +1423,33 @@ in pieces of the size that the drive asks for), and the drive must say that it c
 itself checks the image and refuses one that is not for it. One of the two happened; the drive goes on with the
 firmware that it has.
 """,
+    # Ours: SPDK
+    2140: """
+An SSD that vfio-pci or uio_pci_generic has is invisible to the kernel, and only SPDK can read or wipe it. SPDK is not
+part of this software: it is compiled in at install if the machine has its development files, and left out otherwise.
+Everything that does not need it works all the same: SSDs that the kernel's driver has are read and wiped by way of the
+kernel.
+
+The line says whether it was left out, was built without a part (looking behind VMDs needs spdk_vmd), or is there and
+cannot be loaded, for instance because shared libraries of SPDK were removed since. In each case the installation has to
+be made again after SPDK was put in order.
+""",
+    2141: """
+SPDK processes keep out of each other's way by locking a file per SSD in /var/tmp. The lock ends with its process, so a
+living one holds it: most often the DAOS engine that uses the SSD. It was left alone, because two drivers on one SSD
+destroy data.
+
+An engine that runs reports on its SSDs itself. To read or wipe one without it, stop it first. A process number of 0
+means that it lives in another container.
+""",
+    2142: """
+SPDK was started, and could not make this SSD work, while others may well have worked. Either it saw nothing at that
+address, or it began and the SSD did not become ready.
+
+Frequent causes are that a driver other than vfio-pci or uio_pci_generic has the SSD, that no hugepages were free, that an
+IOMMU of fewer than 48 address bits cannot map SPDK's memory, or that the SSD itself hangs. What SPDK prints about it goes
+to the helper's log.
+""",
     # Ours: hugepages
     2200: """
 A hugepage is a physically contiguous piece of memory. The kernel makes as many as it can and does not complain about

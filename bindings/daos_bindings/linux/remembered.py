@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What functions were before we bound them, as it is kept between runs, so that a reset restores exactly that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import Decoder
+from msgspec.json import encode as encode_json
+
+from daos_bindings.linux import pci_address
+from daos_bindings.linux.driver_state import State, usable_name
+from daos_bindings.linux.kernelfiles import MalformedError
+
+FUNCTIONS_LIMIT: Final = 512
+"""More SSDs than any machine has; the text of so many fits what ``rundir`` reads."""
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """States of before, by the kernel's address."""
+
+    functions: Annotated[dict[str, State], Meta(max_length=FUNCTIONS_LIMIT)] = {}
+
+    def with_states(self, states: dict[str, State]) -> Record:
+        """Return the record with those that are new to it: what was there first is what to go back to."""
+        return Record({**states, **self.functions})
+
+    def without(self, addresses: tuple[str, ...]) -> Record:
+        """Return the record without functions that are restored."""
+        return Record({address: state for address, state in self.functions.items() if address not in addresses})
+
+
+def encode(record: Record) -> bytes:
+    """Return the text of a record.
+
+    :raises ValueError: if it has more functions than can be read back.
+    """
+    if len(record.functions) > FUNCTIONS_LIMIT:
+        raise ValueError(f"more than {FUNCTIONS_LIMIT} functions")
+    return encode_json(record)
+
+
+def decode(text: bytes) -> Record:
+    """Return the record of that text.
+
+    :raises MalformedError: if it is not what ``encode`` makes.
+    """
+    try:
+        record = Decoder(Record).decode(text)
+    except (DecodeError, RecursionError) as error:
+        raise MalformedError("record of bindings", f"not a record of ours: {error}") from error
+    for address, state in record.functions.items():
+        names_fit = all(not name or usable_name(name) for name in (state.driver, state.override))
+        if pci_address.parse_kernel(address) is None or not names_fit:
+            raise MalformedError("record of bindings", "it names what cannot be a function or a driver")
+    return record
