@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-READING = ("mounts", "block", "hugepages", "memory", "numa", "kernel", "capabilities")
+READING = ("mounts", "block", "hugepages", "memory", "numa", "kernel", "capabilities", "pci", "pci_address", "inuse", "modules")
 
 PROGRAM = """
 import json, sys

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.config.load import check, load, validate
-from daos_server.config.pci import parse_pci
 from daos_server.config.scalars import as_flag, as_whole, is_null, whole_number
 from daos_server.config.yaml_source import NODE_LIMIT, SIZE_LIMIT, Mapping, Scalar, Sequence, parse, read_text
 

@@ -15,8 +15,9 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from daos_bindings.linux.pci_address import looks_like_pci
+from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
-from daos_server.config.pci import looks_like_pci, parse_pci
 from daos_server.config.scalars import as_flag, as_whole, is_null, whole_number
 from daos_server.config.yaml_source import Scalar
 

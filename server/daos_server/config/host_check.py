@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from daos_bindings.linux import kernelfiles
+from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.config.certificates import certificate_problems
 from daos_server.config.fault_domain import fault_domain
 from daos_server.config.keys import default_at
-from daos_server.config.pci import parse_pci
 from daos_server.config.problems import Notice, Problem, Where
 from daos_server.config.rules.parts import engines_of
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.config.pci import parse_pci
 
 if TYPE_CHECKING:
     from daos_server.plan.host import HostFacts

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from daos_server.config.pci import parse_pci
+from daos_bindings.linux.pci_address import parse as parse_pci
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def _names(tier: Bdevs, backing: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _pci_order(address: str) -> tuple[object, ...]:
     parsed = parse_pci(address)
-    return (1, address) if parsed is None else (0, *parsed)
+    return (1, address) if parsed is None else (0, parsed)
 
 
 def _device(tier: Bdevs, device: str, suffix: str) -> Element:
