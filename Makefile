@@ -24,7 +24,7 @@ INSTALL = $(INTERPRETER) -B packaging/install.py --prefix "$(PREFIX)" --sysconfd
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps deps-lab venv build-ext test vm-shell unit lint install uninstall demo bench lock clean
+.PHONY: help deps deps-tests venv build-ext test vm-shell unit lint install uninstall demo bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,8 @@ help: ## Show this list
 deps: ## Install the distribution's packages that a build needs (apt-get, as root), or name them
 	@packaging/deps.sh
 
-deps-lab: deps
-	@packaging/deps.sh --lab || echo "deps: the lab is incomplete; tests that need what is missing say so and are not run" >&2
+deps-tests: deps
+	@packaging/deps.sh --tests || echo "deps: not all that tests need is here; those that need what is missing say so and are not run" >&2
 
 venv: $(VENV)/stamp ## Make .venv with everything that tests and linters need
 
@@ -54,10 +54,10 @@ $(VENV)/extensions: $(VENV)/stamp setup.py $(BUILDERS)
 	@$(VENV_PYTHON) setup.py --quiet egg_info --egg-base build build_ext --inplace --build-temp build/ext
 	@touch $@
 
-test: build-ext deps-lab ## Run everything: linters, unit, host, attack and vm tests (as root for the last three)
+test: build-ext deps-tests ## Run everything: linters, unit, host, attack and vm tests (as root for the last three)
 	@$(VENV_PYTHON) -m pytest $(wildcard tests/unit tests/host tests/attack tests/vm) $(PYTEST_ARGS)
 
-vm-shell: build-ext deps-lab ## Boot a guest with NVMe and persistent memory, for a prompt in it (as root)
+vm-shell: build-ext deps-tests ## Boot a guest with NVMe and persistent memory, for a prompt in it (as root)
 	@PYTHONPATH=tests/vm $(VENV_PYTHON) -m vmlab.shell $(FLAVOUR)
 
 unit: build-ext ## Run only the linters and the tests that need no root

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 # Brings in what a build needs from the distribution.  As root where apt-get exists: installs what is missing.
-# Elsewhere: names it.  Says nothing when nothing is missing.  With --lab: what the tests in guests (tests/vm) need, instead.
+# Elsewhere: names it.  Says nothing when nothing is missing.  With --tests: what only the tests need, instead.
 set -eu
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-for_lab=no
-[ "${1-}" != --lab ] || for_lab=yes
+for_tests=no
+[ "${1-}" != --tests ] || for_tests=yes
 
 newest_python() {
     ls /usr/bin/python3.1[1-9] 2>/dev/null | sort -V | tail -n 1
@@ -18,7 +18,8 @@ compiles() {  # compiles HEADER [FLAG...]: whether a C program can include the h
     printf '#include <%s>\nint main(void) { return 0; }\n' "$header" | gcc "$@" -x c -fsyntax-only - 2>/dev/null
 }
 
-lab_packages() {  # prints what the lab misses; its guests are x86_64 machines, and so must the host be
+test_packages() {  # prints what the tests miss; guests are x86_64 machines, and so must the host be
+    ! command -v gcc >/dev/null || compiles rdma/fabric.h || echo libfabric-dev
     [ "$(uname -m)" = x86_64 ] || return 0
     [ -x /usr/bin/qemu-system-x86_64 ] || echo qemu-system-x86
     [ -x /sbin/depmod ] || echo kmod
@@ -29,8 +30,8 @@ lab_packages() {  # prints what the lab misses; its guests are x86_64 machines, 
 }
 
 missing_packages() {  # prints the Debian names of what is missing
-    if [ "$for_lab" = yes ]; then
-        lab_packages
+    if [ "$for_tests" = yes ]; then
+        test_packages
         return
     fi
     python=$(newest_python)
@@ -54,10 +55,9 @@ missing_packages() {  # prints the Debian names of what is missing
         compiles stdlib.h || echo libc6-dev
         compiles sys/capability.h || echo libcap-dev
         compiles blkid/blkid.h || echo libblkid-dev
-        compiles rdma/fabric.h || echo libfabric-dev
     else
         [ -z "$version" ] || echo "$version-dev"
-        echo libcap-dev libblkid-dev libfabric-dev
+        echo libcap-dev libblkid-dev
     fi
     [ -x /usr/sbin/mke2fs ] || [ -x /sbin/mke2fs ] || echo e2fsprogs
     [ -x /usr/sbin/losetup ] || [ -x /sbin/losetup ] || echo mount
@@ -69,7 +69,7 @@ missing=$(missing_packages | tr '\n' ' ')
 [ -n "${missing% }" ] || exit 0
 if [ ! -x /usr/bin/apt-get ]; then
     echo "deps: missing, by their Debian names: $missing" >&2
-    echo "deps: install the same with this distribution's package manager (Fedora: gcc python3-devel libcap-devel libblkid-devel libfabric-devel), then repeat." >&2
+    echo "deps: install the same with this distribution's package manager (Fedora: gcc python3-devel libcap-devel libblkid-devel), then repeat." >&2
     exit 1
 fi
 if [ "$(id -u)" -ne 0 ]; then
