@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,7 +13,7 @@ from daos_pbin.catalogue import entry, name_of, variants
 from daos_pbin.explanations import explain
 from daos_server.cli.inform import all_codes, find_code, nearest
 from daos_server.cli.run import run
-from daos_server.helper_check import Finding
+from daos_server.doctor.finding import Finding, Verdict
 from daos_server.installation import Installation
 
 
@@ -23,8 +24,11 @@ def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["version", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    built = datetime.fromisoformat(answer["response"].pop("build_time"))
+    assert datetime(2026, 1, 1, tzinfo=UTC) < built <= datetime.now(UTC)
     expected = {"name": "DAOS Control Server", "version": VERSION, "helper_protocol": PROTOCOL_VERSION}
-    assert json.loads(capsys.readouterr().out) == {"response": expected, "error": None, "status": 0}
+    assert answer == {"response": expected, "error": None, "status": 0}
 
 
 def test_a_configuration_that_is_not_read_is_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,13 +86,13 @@ def test_the_nearest_names_come_with_their_numbers() -> None:
     assert nearest("qqqqqqqq") == []
 
 
-def findings(*verdicts: bool | None) -> tuple[Finding, ...]:
-    return tuple(Finding(subject=f"point\x1b {index}", found="x", right=right, advice="do") for index, right in enumerate(verdicts))
+def findings(*verdicts: Verdict) -> tuple[Finding, ...]:
+    return tuple(Finding(subject=f"point\x1b {index}", found="x", verdict=verdict, advice="do") for index, verdict in enumerate(verdicts))
 
 
-@pytest.mark.parametrize(("verdicts", "code"), [((True, None), 0), ((True, False, False), 1)])
+@pytest.mark.parametrize(("verdicts", "code"), [(("ok", "unknown", "warning"), 0), (("ok", "stops", "stops"), 1)])
 def test_helper_check_fails_if_anything_is_wrong(
-    verdicts: tuple[bool | None, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verdicts: tuple[Verdict, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[Installation] = []
 
@@ -100,13 +104,12 @@ def test_helper_check_fails_if_anything_is_wrong(
     here = Installation.under("/nowhere")
     assert run(["helper", "check"], here) == code
     printed = capsys.readouterr()
-    table = printed.out.splitlines()
-    words = {True: "yes", False: "no", None: "unknown"}
-    assert [line.split()[2] for line in table[2:]] == [words[right] for right in verdicts]
+    shown = [line.split()[0].lower() for line in printed.out.splitlines() if "point" in line]
+    assert shown == list(verdicts)
     assert "\x1b" not in printed.out
     assert run(["helper", "check", "--json"], here) == code
     answer = json.loads(capsys.readouterr().out)
-    assert [each["right"] for each in answer["response"]["findings"]] == list(verdicts)
-    assert answer["response"]["right"] is (code == 0)
+    assert [each["verdict"] for each in answer["response"]["findings"]] == list(verdicts)
+    assert answer["response"]["ready"] is (code == 0)
     assert answer["error"] == (None if code == 0 else "2 of 3 checks of the helper found something wrong")
     assert seen == [here, here]

@@ -348,7 +348,7 @@ import os, sys
 sys.path[:0] = {sys.path!r}
 from daos_server.cli import run, storage
 from daos_server.installation import Installation
-storage._become_account = lambda invocation: os.kill(os.getpid(), {number:d})
+storage.become_account = lambda invocation: os.kill(os.getpid(), {number:d})
 sys.exit(run.run(["storage", "format", "--json"], Installation()))
 """
     done = subprocess.run([sys.executable, "-W", "error", "-B", "-c", code], capture_output=True, text=True, check=False, timeout=60)

@@ -5,34 +5,160 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from typer.testing import CliRunner
+from typer.main import get_command
+from typer.testing import CliRunner, Result
 
+from daos_pbin import codes
 from daos_server.cli import run as cli_run
-from daos_server.cli.app import app
-from daos_server.cli.options import Invocation
+from daos_server.cli.app import tree
+from daos_server.cli.options import Invocation, scrub_proxies
+from daos_server.cli.options_nvme import NvmeOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [str(ROOT / room) for room in ("pbin", "bindings", "helper", "server")]
 PROGRAM = f"import sys; sys.path[:0] = {ROOMS!r}; from daos_server.cli import main; main()"
 HEAVY = ("pydantic", "asyncio", "yaml", "pyroute2", "rich", "msgspec", "cffi", "prctl")
 
-COMMANDS = (
-    (),
-    ("storage",),
-    ("storage", "prepare"),
-    ("storage", "scan"),
-    ("storage", "format"),
-    ("storage", "reset"),
-    ("helper",),
-    ("helper", "check"),
-    ("version",),
-    ("explain",),
-)
+# Every command with its own options, as the reference has them and with ours beside: long name, short name, what its value is called.
+# Flags have no such name.
+OPTIONS: dict[str, set[tuple[str, str, str]]] = {
+    "version": set(),
+    "explain": {("code", "", "CODE")},
+    "doctor": set(),
+    "dump-topology": {("--output", "-o", "FILE")},
+    "start": {
+        ("--port", "-p", "PORT"),
+        ("--storage", "-s", "PATH"),
+        ("--modules", "-m", "LIST"),
+        ("--targets", "-t", "N"),
+        ("--xshelpernr", "-x", "N"),
+        ("--firstcore", "-f", "N"),
+        ("--group", "-g", "NAME"),
+        ("--socket_dir", "-d", "FOLDER"),
+        ("--insecure", "-i", ""),
+        ("--recreate-superblocks", "", ""),
+        ("--auto-format", "", ""),
+        ("--ignore-config", "", ""),
+    },
+    **{f"storage {verb}": {("--dry-run", "-n", ""), ("--force", "-f", "")} for verb in ("prepare", "scan", "format", "reset")},
+    "nvme prepare": {
+        ("pci_allow_list", "", "PCI-ALLOW-LIST"),
+        ("--pci-block-list", "", "ADDRESSES"),
+        ("--hugepages", "-p", "N"),
+        ("--target-user", "-u", "USER"),
+        ("--disable-vfio", "", ""),
+        ("--helper-log-file", "-l", "FILE"),
+        ("--ignore-config", "", ""),
+        ("--all", "-a", ""),
+        ("--dry-run", "-n", ""),
+        ("--force", "-f", ""),
+    },
+    "nvme reset": {
+        ("pci_allow_list", "", "PCI-ALLOW-LIST"),
+        ("--pci-block-list", "", "ADDRESSES"),
+        ("--target-user", "-u", "USER"),
+        ("--disable-vfio", "", ""),
+        ("--helper-log-file", "-l", "FILE"),
+        ("--ignore-config", "", ""),
+        ("--all", "-a", ""),
+        ("--dry-run", "-n", ""),
+        ("--force", "-f", ""),
+    },
+    "nvme scan": {
+        ("--disable-vmd", "", ""),
+        ("--skip-prep", "", ""),
+        ("--helper-log-file", "-l", "FILE"),
+        ("--ignore-config", "", ""),
+    },
+    "scm prepare": {
+        ("--socket", "", "ID"),
+        ("--scm-ns-per-socket", "-S", "N"),
+        ("--force", "-f", ""),
+        ("--helper-log-file", "-l", "FILE"),
+        ("--ignore-config", "", ""),
+    },
+    "scm reset": {("--socket", "", "ID"), ("--force", "-f", ""), ("--helper-log-file", "-l", "FILE"), ("--ignore-config", "", "")},
+    "scm scan": {("--socket", "", "ID"), ("--helper-log-file", "-l", "FILE"), ("--ignore-config", "", "")},
+    "network scan": {("--provider", "-p", "NAME"), ("--ignore-config", "", "")},
+    "config check": {("file", "", "FILE"), ("--host", "", "")},
+    "config show": {("file", "", "FILE")},
+    "config schema": set(),
+    "config generate": {
+        ("--access-points", "-a", "HOSTS"),
+        ("--num-engines", "-e", "N"),
+        ("--scm-only", "-s", ""),
+        ("--net-class", "-c", "CLASS"),
+        ("--net-provider", "-p", "NAME"),
+        ("--use-tmpfs-scm", "-t", ""),
+        ("--control-metadata-path", "-m", "FOLDER"),
+        ("--fabric-ports", "-f", "PORTS"),
+        ("--skip-prep", "", ""),
+        ("--helper-log-file", "-l", "FILE"),
+    },
+    "helper check": set(),
+    "ms status": {("--ignore-config", "", "")},
+    "ms recover": {("--force", "-f", ""), ("--ignore-config", "", "")},
+    "ms restore": {("--force", "-f", ""), ("--path", "-p", "PATH"), ("--ignore-config", "", "")},
+    "support collect-log": {
+        ("--stop-on-error", "-s", ""),
+        ("--target-folder", "-t", "FOLDER"),
+        ("--archive", "-z", ""),
+        ("--extra-logs-dir", "-c", "FOLDER"),
+        ("--start-date", "-D", "DATE"),
+        ("--end-date", "-F", "DATE"),
+        ("--log-start-time", "-S", "TIME"),
+        ("--log-end-time", "-E", "TIME"),
+        ("--log-type", "-e", "TYPES"),
+        ("--ignore-config", "", ""),
+    },
+}
+ALIASES = {"config generate": ("config gen", "cfg generate", "cfg gen"), "config check": ("cfg check",), "config show": ("cfg show",)}
+OPTIONS |= {alias: OPTIONS[name] for name, aliases in ALIASES.items() for alias in aliases} | {"cfg schema": set()}
+GLOBAL = {
+    ("--config", "-o", "PATH"),
+    ("--json", "-j", ""),
+    ("--debug", "-b", ""),
+    ("--json-logging", "-J", ""),
+    ("--syslog", "", ""),
+    ("--allow-proxy", "", ""),
+}
+GROUPS = ("", "storage", "nvme", "scm", "network", "config", "helper", "ms", "support", "cfg")
+WITHOUT_JSON = ("start", "config generate", "ms status", "ms recover", "ms restore --path /backup")
+
+COMMANDS = [tuple(name.split()) for name in (*GROUPS, *OPTIONS)]
+
+
+def leaves(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
+    """Yield every command that is no group, with its full name."""
+    below = getattr(command, "commands", {})
+    if not below and path:
+        yield " ".join(path), command
+    for name, each in below.items():
+        yield from leaves(each, (*path, name))
+
+
+LEAVES = dict(leaves(get_command(tree())))
+
+
+def declared(command: object) -> set[tuple[str, str, str]]:
+    found = set()
+    for parameter in command.params:  # type: ignore[attr-defined]  # typer's own types are private
+        names = [*parameter.opts, ""]
+        found.add((names[0], names[1], "" if getattr(parameter, "is_flag", False) else parameter.metavar))
+    return found
+
+
+def ask(*arguments: str, invocation: Invocation | None = None) -> Result:
+    return CliRunner().invoke(tree(arguments), arguments, prog_name="daos_server", obj=invocation or Invocation())
 
 
 def start(*arguments: str, code: str = PROGRAM, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
@@ -51,7 +177,7 @@ def start(*arguments: str, code: str = PROGRAM, stdout: int = subprocess.PIPE) -
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_help_has_an_example_that_is_a_command_line_of_ours(command: tuple[str, ...], option: str) -> None:
-    result = CliRunner().invoke(app, [*command, option], prog_name="daos_server", obj=Invocation())
+    result = ask(*command, option)
     assert result.exit_code == 0
     lines = result.stdout.split("\n")
     example = [line.strip() for line in lines[lines.index("  Example:") + 1 :] if line.strip()]
@@ -59,15 +185,111 @@ def test_every_help_has_an_example_that_is_a_command_line_of_ours(command: tuple
     for line in example:
         program, *arguments = line.split()
         assert program == "daos_server"
-        asked = CliRunner().invoke(app, [*arguments, "--help"], prog_name=program, obj=Invocation())
+        asked = ask(*arguments, "--help")
         assert asked.exit_code == 0, f"{line}: {asked.output}"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_help_names_every_global_option(command: tuple[str, ...]) -> None:
-    text = CliRunner().invoke(app, [*command, "-h"], prog_name="daos_server", obj=Invocation()).stdout
-    for option in ("--allow-proxy", "-o, --config PATH", "-b, --debug", "-j, --json", "-J, --json-logging", "--syslog", "-h, --help"):
+    text = ask(*command, "-h").stdout
+    config = "--config PATH" if command == ("dump-topology",) else "-o, --config PATH"
+    for option in ("--allow-proxy", config, "-b, --debug", "-j, --json", "-J, --json-logging", "--syslog", "-h, --help"):
         assert option in text
+
+
+def test_the_commands_are_exactly_those_of_the_list() -> None:
+    assert set(LEAVES) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_options_are_exactly_those_of_the_list(name: str) -> None:
+    shared = GLOBAL if name != "dump-topology" else GLOBAL - {("--config", "-o", "PATH")} | {("--config", "", "PATH")}
+    assert declared(LEAVES[name]) == OPTIONS[name] | shared
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_command_and_every_option_is_explained(name: str) -> None:
+    command = LEAVES[name]
+    assert command.help  # type: ignore[attr-defined]  # typer's own types are private
+    for parameter in command.params:  # type: ignore[attr-defined]
+        assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("words", [name.split() for name in OPTIONS], ids=" ".join)
+def test_a_command_line_makes_only_the_commands_that_it_names(words: list[str]) -> None:
+    made = dict(leaves(get_command(tree(words))))
+    name = " ".join(words)
+    assert declared(made[name]) == declared(LEAVES[name])
+    if "version" not in words:
+        assert declared(made["version"]) == set()
+
+
+@pytest.mark.parametrize("command", WITHOUT_JSON)
+def test_json_is_refused_by_a_command_that_has_no_answer_in_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_run.run([*command.split(), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["response"] is None
+    assert "does not support JSON" in answer["error"]
+    assert answer["status"] == -1025
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("scm prepare -S 0", "--scm-ns-per-socket takes a whole number, from 1 to 4, not '0'"),
+        ("scm prepare -S 5 -f", "from 1 to 4"),
+        ("scm prepare --json", "--json needs --force"),
+        ("scm reset -j", "--json needs --force"),
+        ("scm scan --socket x", "--socket takes a whole number, 0 or more"),
+        ("nvme prepare --hugepages -1", "--hugepages takes a whole number"),
+        ("nvme prepare -p 99999999999999999999", "--hugepages takes a whole number"),
+        ("nvme prepare 0000:81:00.0,mouse", "'mouse' is no PCI address"),
+        ("nvme reset --pci-block-list 1", "'1' is no PCI address"),
+        ("start --port 65536", "--port takes a whole number, from 0 to 65535"),
+        ("start -t \u0663", "--targets takes a whole number"),
+        ("ms restore", "--path is missing"),
+        ("config generate -c wifi", "--net-class is ethernet or infiniband"),
+        ("config generate -f 31416,0", "--fabric-ports takes a whole number, from 1 to 65535, not '0'"),
+        ("support collect-log -D yesterday", "--start-date takes a day"),
+        ("support collect-log -E 25:00:00", "--log-end-time takes a time"),
+        ("support collect-log -D 2026-02-02 -F 2026-02-01", "--start-date is after --end-date"),
+        ("support collect-log -e engine", "--log-type takes admin, control, server"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_done(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_run.run(arguments.split()) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["scm prepare -S 4 -f --json", "scm reset --socket 0", "scm scan"])
+def test_persistent_memory_is_left_to_a_later_version_in_one_clear_error(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_run.run(arguments.split()) == 1
+    assert f"code = {codes.SERVER_COMMAND_NOT_BUILT} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("nvme scan --skip-prep --disable-vmd -l /l --ignore-config", {"skip_prep", "disable_vmd", "helper_log_file", "ignore_config"}),
+        ("nvme reset -a -n -f -u nobody --disable-vfio", {"all", "dry_run", "force", "target_user", "disable_vfio"}),
+        (
+            "nvme prepare -n -p 512 0000:81:00.0,5d0505:01:00.0 --pci-block-list 0000:82:00.0",
+            {"pci_allow_list", "pci_block_list", "hugepages", "dry_run"},
+        ),
+    ],
+)
+def test_nvme_commands_hand_their_options_on(arguments: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[NvmeOptions] = []
+    command = arguments.split()[1]
+    module = ModuleType("daos_server.cli.nvme")
+    setattr(module, command, lambda invocation, options: got.append(options))
+    monkeypatch.setitem(sys.modules, "daos_server.cli.nvme", module)
+    assert cli_run.run(arguments.split()) == 0
+    default = NvmeOptions()
+    assert {each.name for each in fields(NvmeOptions) if getattr(got[0], each.name) != getattr(default, each.name)} == expected
+    if command == "prepare":
+        assert got[0].pci_allow_list == ("0000:81:00.0", "5d0505:01:00.0")
+        assert got[0].hugepages == 512
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("storage", "format", "--help"), ("version",), ("explain", "101")], ids=" ".join)
@@ -88,7 +310,10 @@ def test_the_program_itself_imports_less_still() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "a command is missing: version, explain, storage, helper"),
+        (
+            (),
+            "a command is missing: version, explain, doctor, dump-topology, start, storage,",
+        ),
         (("storage",), "a command is missing: prepare, scan, format, reset"),
         (("storage", "scna"), "No such command 'scna'. Did you mean 'scan'?"),
         (("--jsn", "version"), "there is no option --jsn; is --json meant?"),
@@ -98,9 +323,9 @@ def test_the_program_itself_imports_less_still() -> None:
         (("explain", "1", "2"), "it takes no argument '2'"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_usage_ends_with_1_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
     result = start(*arguments)
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert result.stdout == ""
     first, second = result.stderr.splitlines()
     assert first.startswith("ERROR: daos_server")
@@ -111,7 +336,7 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(arguments: tuple[str, ..
 @pytest.mark.parametrize("arguments", [("-j", "storage", "scna"), ("version", "--json", "extra"), ("-bj", "--nonsense")])
 def test_wrong_usage_with_json_is_one_object(arguments: tuple[str, ...]) -> None:
     result = start(*arguments)
-    assert result.returncode == 2
+    assert result.returncode == 1
     answer = json.loads(result.stdout)
     assert list(answer) == ["response", "error", "status"]
     assert answer["response"] is None
@@ -119,10 +344,13 @@ def test_wrong_usage_with_json_is_one_object(arguments: tuple[str, ...]) -> None
     assert answer["error"].startswith("daos_server")
 
 
-@pytest.mark.parametrize("arguments", [("storage", "scna"), ("-o", "--json", "storage", "scna"), ("-oj", "--nonsense"), ("--", "--json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("storage", "scna"), ("-o", "--json", "storage", "scna"), ("-oj", "--nonsense"), ("start", "-gj", "--nonsense"), ("--", "--json")],
+)
 def test_json_that_was_not_asked_for_is_not_given(arguments: tuple[str, ...]) -> None:
     result = start(*arguments)
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert result.stdout == ""
 
 
@@ -136,7 +364,7 @@ def test_global_options_stand_before_or_after_the_command(arguments: tuple[str, 
 
 def test_the_innermost_configuration_wins(capsys: pytest.CaptureFixture[str]) -> None:
     invocation = Invocation()
-    CliRunner().invoke(app, ["-o", "a.yml", "version", "-o", "b.yml", "-b"], obj=invocation)
+    ask("-o", "a.yml", "version", "-o", "b.yml", "-b", invocation=invocation)
     assert (invocation.config, invocation.debug, invocation.json) == ("b.yml", True, False)
 
 
@@ -163,12 +391,61 @@ def test_a_terminal_that_lacks_a_letter_gets_an_escape() -> None:
     assert b"ERROR: there is no fault '\\xdcml\\u2026'" in result.stderr
 
 
-def test_shell_completion_knows_the_commands() -> None:
-    environment = {"_DAOS_SERVER_COMPLETE": "complete_bash", "COMP_WORDS": "daos_server storage f", "COMP_CWORD": "2"}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-B", "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (result.returncode, result.stdout.split()) == (0, ["format"])
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The command line as an executable file."""
+    path = tmp_path / "daos_server"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -W error -B -c {shlex.quote(PROGRAM)} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("storage f", {"format"}),
+        ("nvme ", {"prepare", "reset", "scan"}),
+        ("support collect-log --log-", {"--log-start-time", "--log-end-time", "--log-type"}),
+        ("start --au", {"--auto-format"}),
+        ("-o daos_server.yml config g", {"generate"}),
+        ("do", {"doctor"}),
+    ],
+)
+def test_bash_completes(typed: str, offered: set[str], program: Path) -> None:
+    words = ["daos_server", *typed.split(" ")]
+    script = subprocess.run(
+        [program],
+        env={"_DAOS_SERVER_COMPLETE": "source_bash", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert "complete -o default -F _daos_server_completion daos_server" in script
+    asked = f"COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}"
+    code = f'{script}\n{asked}\n_daos_server_completion "$0"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["/bin/bash", "--norc", "-c", code, program], env={}, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == offered
+
+
+@pytest.mark.parametrize(
+    ("shell", "more"),
+    [("zsh", {}), ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"})],
+)
+def test_zsh_and_fish_are_answered_in_their_ways(shell: str, more: dict[str, str], program: Path) -> None:
+    def ask(instruction: str, **environment: str) -> str:
+        done = subprocess.run(
+            [program], env={"_DAOS_SERVER_COMPLETE": instruction, **environment}, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stderr == ""
+        return done.stdout
+
+    assert "daos_server" in ask(f"source_{shell}")
+    answer = ask(f"complete_{shell}", _TYPER_COMPLETE_ARGS="daos_server ms re", **more)
+    assert "recover" in answer
+    assert "restore" in answer
+    assert "status" not in answer
 
 
 def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,5 +474,12 @@ def test_an_interrupt_before_anything_was_done_is_told(monkeypatch: pytest.Monke
 
 def test_proxies_are_scrubbed_in_either_case() -> None:
     environment = {"http_proxy": "1", "HTTPS_PROXY": "2", "No_Proxy": "3", "PATH": "/usr/bin", "MY_http_proxy_": "4"}
-    cli_run.scrub_proxies(environment)
+    scrub_proxies(environment)
     assert environment == {"PATH": "/usr/bin", "MY_http_proxy_": "4"}
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [(["version"], False), (["--allow-proxy", "version"], True)])
+def test_every_command_scrubs_unless_told_not_to(arguments: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://elsewhere")
+    assert cli_run.run(arguments) == 0
+    assert ("https_proxy" in os.environ) is kept

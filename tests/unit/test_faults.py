@@ -22,7 +22,11 @@ from daos_pbin.faults import FIELD_LIMIT, WIRE_FIELDS, Fault
 NUMBERS = {name: number for name, number in vars(codes).items() if name.isupper() and isinstance(number, int)}
 WORDINGS = [(code, variant) for code in CODES for variant in variants(code)]
 REFERENCE_CSV = Path(__file__).parent.parent / "data" / "fault_codes.csv"
-COMMANDS = ("storage prepare", "storage scan", "storage format", "storage reset", "helper check", "explain", "version")
+COMMANDS = (
+    *(f"{group} {command}" for group in ("storage", "nvme", "scm") for command in ("prepare", "scan", "reset")),
+    *("storage format", "helper check", "config check", "config show", "config schema", "config generate", "network scan"),
+    *("support collect-log", "start", "doctor", "dump-topology", "explain", "version", "--help"),
+)
 COMMAND = re.compile(r"(?:['`]|-u \{account\} |sudo )daos_server ([^'`]*)['`]")
 PARAMETERS = {"self", "code", "object", "cause", "variant"}
 HEAVY = ("typing", "re", "enum", "dataclasses", "daos_pbin.catalogue", "daos_pbin.explanations", "msgspec", "asyncio")

@@ -23,7 +23,7 @@ FOREIGN = ("tests/data/config/",)
 LAUNCHER_LINES = 200
 ROOMS = {
     "pbin": {"daos_pbin", "msgpack", "msgspec"},
-    "bindings": {"daos_pbin", "daos_bindings", "msgspec", "cffi", "prctl"},
+    "bindings": {"daos_pbin", "daos_bindings", "msgspec", "cffi", "_cffi_backend", "prctl"},
     "helper": {"daos_pbin", "daos_bindings", "daos_helper", "msgpack", "msgspec", "prctl"},
     "server": {"daos_pbin", "daos_bindings", "daos_server", "msgspec", "pydantic", "pydantic_core", "typer", "pyroute2", "rich", "yaml"},
 }

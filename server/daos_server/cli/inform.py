@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from daos_server.cli.options import Invocation
 
 CONFIG_UNUSED = "NOTICE: a configuration file was named, but this command reads none"
-VERDICTS = {True: "yes", False: "no", None: "unknown"}
 WIDEST = 100
 """Columns of running text at most: longer lines are hard to read."""
 NEAREST = 3
@@ -25,21 +24,29 @@ def version(invocation: Invocation) -> None:
     from daos_pbin import PROTOCOL_VERSION, VERSION
 
     _ignore_config(invocation)
-    response = {"name": "DAOS Control Server", "version": VERSION, "helper_protocol": PROTOCOL_VERSION}
+    response = {"name": "DAOS Control Server", "version": VERSION, "build_time": _build_time(), "helper_protocol": PROTOCOL_VERSION}
     _answer(invocation, response, f"DAOS Control Server version {VERSION}\n")
+
+
+def _build_time() -> str:
+    """Return when this program was put together, which is when it was installed, as RFC 3339 has it, in UTC."""
+    import os
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(__file__).st_mtime))
 
 
 def helper_check(invocation: Invocation) -> None:
     """Print every finding about the helper; fail if any is wrong."""
+    from daos_server.doctor.show import group_text, width
     from daos_server.helper_check import findings
 
     _ignore_config(invocation)
     points = findings(invocation.installation)
-    wrong = [point for point in points if point.right is False]
-    rows = [(point.subject, VERDICTS[point.right], point.found, point.advice or "-") for point in points]
+    wrong = [point for point in points if point.verdict == "stops"]
     error = f"{len(wrong)} of {len(points)} checks of the helper found something wrong" if wrong else None
-    response = {"right": not wrong, "findings": [point.as_json() for point in points]}
-    _answer(invocation, response, table(("Subject", "Right", "Found", "What to do"), rows), error)
+    response = {"ready": not wrong, "findings": [point.as_json() for point in points]}
+    _answer(invocation, response, group_text("Helper", points, width()), error)
 
 
 def explain(invocation: Invocation, asked: str) -> None:

@@ -9,6 +9,8 @@ import logging.handlers
 import os
 import sys
 from datetime import UTC, datetime
+from io import TextIOWrapper
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from daos_server.cli.output import escape, note
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 SYSLOG_SOCKET = "/dev/log"
 LOG = "daos_server"
 """The logger above all of the server's."""
+LEVELS = {
+    "DISABLED": logging.CRITICAL + 1,
+    "ERROR": logging.ERROR,
+    "NOTICE": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": logging.DEBUG,
+}
+"""What the levels of the configuration are to Python."""
+FILE_MODE = 0o664
 
 
 def start_log(invocation: Invocation) -> None:
@@ -28,7 +40,10 @@ def start_log(invocation: Invocation) -> None:
     log.setLevel(logging.DEBUG if invocation.debug else logging.WARNING)
     log.propagate = False
     console = logging.StreamHandler(sys.stderr)
+    console.setLevel(log.level)
     console.setFormatter(JsonLines() if invocation.json_logging else PlainLines())
+    for old in log.handlers:
+        old.close()
     log.handlers = [console]
     if invocation.syslog:
         _add_syslog(log)
@@ -40,8 +55,37 @@ def _add_syslog(log: logging.Logger) -> None:
         return
     handler = logging.handlers.SysLogHandler(SYSLOG_SOCKET, logging.handlers.SysLogHandler.LOG_DAEMON)
     handler.ident = f"{LOG}: "
+    handler.setLevel(log.level)
     handler.setFormatter(PlainLines())
     log.addHandler(handler)
+
+
+def log_to_file(path: str, level: str, *, as_json: bool) -> None:
+    """Append the server's log to a file as well, each line with the name of this host; never through a symbolic link.
+
+    :param level: the least that is logged there, as ``control_log_mask`` has it.
+    :raises Fault: 2365 if the file cannot be written.
+    """
+    from daos_pbin import codes
+    from daos_pbin.faults import Fault
+
+    try:
+        handler = LogFile(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise Fault(codes.SERVER_LOG_FILE_UNUSABLE, path=path, reason=error.strerror or str(error)) from error
+    handler.setLevel(LEVELS[level])
+    handler.setFormatter(JsonLines() if as_json else HostLines())
+    log = logging.getLogger(LOG)
+    log.setLevel(min(log.level, handler.level))
+    log.addHandler(handler)
+
+
+class LogFile(logging.FileHandler):
+    """A file that lines are appended to."""
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return open(os.open(self.baseFilename, flags, FILE_MODE), "a", encoding=self.encoding, errors=self.errors)
 
 
 def _level(record: logging.LogRecord) -> str:
@@ -54,6 +98,15 @@ class PlainLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         return f"{_level(record)}: {escape(record.getMessage())}"
+
+
+class HostLines(PlainLines):
+    """As ``PlainLines``, behind the name of this host and the time: logs of many hosts are often read together."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return f"{gethostname()} {time} {super().format(record)}"
 
 
 class JsonLines(logging.Formatter):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Protocol, cast
@@ -10,25 +11,26 @@ from typing import TYPE_CHECKING, Protocol, cast
 import typer
 from typer.main import get_command
 
-from daos_server.cli.app import app
+from daos_server.cli.app import tree
 from daos_server.cli.options import Invocation
 from daos_server.cli.output import OutputGoneError, abandon_stdout, emit, envelope, error_lines, escape_lines, note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from daos_pbin.faults import Fault
     from daos_server.installation import Installation
 
 PROGRAM = "daos_server"
 EXIT_FAILED = 1
-
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "rsync_proxy", "socks_proxy", "grpc_proxy")
-"""Removed, in either case, unless ``--allow-proxy`` is given: they would send the control traffic of a cluster elsewhere."""
+GLOBAL_FLAGS = frozenset("bjJh")
+"""Options of one letter that every command takes and that have no value: they can be written as one word, -o as its last."""
+COMPLETION = "_DAOS_SERVER_COMPLETE"
+"""Set by the shell's completion script when it asks what could stand at the cursor."""
 
 
 def run(arguments: Sequence[str], installation: Installation | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run one command and return its exit code: 0 done, 1 failed or wrongly used."""
     _never_fail_to_encode()
     try:
         code = _run(arguments, installation)
@@ -44,7 +46,8 @@ def _run(arguments: Sequence[str], installation: Installation | None) -> int:
 
     invocation = Invocation(installed=installation)
     try:
-        command = get_command(app)
+        # All options of all commands take 30 ms to make; a completion asks for any of them, a command line for its own.
+        command = get_command(tree(None if COMPLETION in os.environ else arguments))
         take_values_as_given(cast("HasParameters", command))
         ended = command.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=invocation)
     except typer.TyperException as wrong:
@@ -80,25 +83,19 @@ class HasParameters(Protocol):
 def take_values_as_given(command: HasParameters) -> None:
     """Keep typer from importing pydantic (0.15 s) to make texts of texts and flags of flags: we have no other options.
 
-    A typer that knows no such attribute converts without it.
+    It would also print the type of every argument, which is text.  A typer that knows no such attributes does without them.
     """
     theirs = command.get_params
 
     def get_params(context: typer.Context) -> Iterable[object]:
         parameters = theirs(context)
         for parameter in parameters:
-            vars(parameter)["_runtime_param"] = AsGiven()
+            vars(parameter).update(_runtime_param=AsGiven(), display_type_rich=lambda ctx: "")
         return parameters
 
     vars(command)["get_params"] = get_params
     for below in getattr(command, "commands", {}).values():
         take_values_as_given(below)
-
-
-def scrub_proxies(environment: MutableMapping[str, str]) -> None:
-    """Remove every proxy variable, in lower and upper case."""
-    for name in [name for name in environment if name.lower() in PROXY_VARIABLES]:
-        del environment[name]
 
 
 def report_fault(fault: Fault, *, wants_json: bool) -> int:
@@ -135,7 +132,7 @@ def _wrong_usage(wrong: typer.TyperException, *, wants_json: bool) -> int:
     note(f"ERROR: {command}: {text}\nERROR: see '{command} --help' for what it takes and an example")
     if wants_json:
         emit(envelope(None, f"{command}: {text}"))
-    return wrong.exit_code
+    return EXIT_FAILED
 
 
 def _words(wrong: typer.TyperException) -> str:
@@ -153,10 +150,10 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
         if argument == "--":
             return False
         letters, names_file, path = argument.removeprefix("-").partition("o")
-        cluster = argument.startswith("-") and letters.isalpha()
+        cluster = argument.startswith("-") and GLOBAL_FLAGS.issuperset(letters)
         if argument == "--json" or (cluster and "j" in letters):
             return True
-        if argument == "--config" or (argument.startswith("-") and letters.isalpha() | (not letters) and names_file and not path):
+        if argument == "--config" or (cluster and names_file and not path):
             next(rest, None)
     return False
 

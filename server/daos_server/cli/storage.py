@@ -21,14 +21,14 @@ def work(invocation: Invocation, command: str, *, dry_run: bool = False, force: 
     interrupt_on_stop()
     from daos_server.cli.execute import execute
     from daos_server.cli.logs import start_log
-    from daos_server.cli.run import scrub_proxies
     from daos_server.config.load import load
+    from daos_server.start.alone import refuse_if_running
 
     path = config_path(invocation)
-    _become_account(invocation)
-    if not invocation.allow_proxy:
-        scrub_proxies(os.environ)
+    become_account(invocation)
     start_log(invocation)
+    if command != "scan" and not dry_run:
+        refuse_if_running()
     execute(invocation, load(path), command, dry_run=dry_run, force=force)
 
 
@@ -54,14 +54,18 @@ def config_path(invocation: Invocation) -> str:
         raise Fault(codes.SERVER_CONFIG_UNREADABLE, path=invocation.config, cause=f"the working directory: {error.strerror}") from error
 
 
-def _become_account(invocation: Invocation) -> None:
+def become_account(invocation: Invocation) -> None:
+    """Make sure that this process is the installation's account, giving root up for good if it has it.
+
+    :raises Fault: 2307 if the system has no such account, and those of ``identity.become_account``.
+    """
     from pwd import getpwnam
 
-    from daos_server.identity import become_account
+    from daos_server import identity
 
     name = invocation.installation.account
     try:
         account = getpwnam(name)
     except KeyError:
         raise Fault(codes.SERVER_PRIVILEGE_DROP_FAILED, reason=f"this system has no account {name}") from None
-    become_account(account.pw_uid, account.pw_gid, name, account.pw_dir)
+    identity.become_account(account.pw_uid, account.pw_gid, name, account.pw_dir)

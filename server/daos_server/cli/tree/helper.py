@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""``daos_server helper ...``"""
+
+from __future__ import annotations
+
+import typer
+
+from daos_server.cli.tree.branch import Branch, asked
+
+branch = Branch("helper", "Look after the privileged helper.", "daos_server helper check")
+
+
+@branch.command("check", "daos_server helper check", "daos_server helper check --json")
+def check(context: typer.Context) -> None:
+    """Say whether the privileged helper can do its work, point by point, and what to do where it cannot.
+
+    Needs no working helper and no particular user; what the caller may not see is reported as unknown.
+    """
+    from daos_server.cli.inform import helper_check
+
+    helper_check(asked(context))
