@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ settings.register_profile("daos", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("daos")
 
 pytest_plugins = ["installed"]
+
+# Under nohup, or in the background of a script, these are ignored, and so they would be in every program that a test starts and stops.
+for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 LEVELS = ("unit", "host", "attack", "vm", "bench")
 NEEDS_ROOT = ("host", "attack", "vm")
