@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +63,26 @@ def build(interpreter: Interpreter, folder: Path, say: Callable[[str], None]) ->
         "the server's libraries",
         lambda to: maker.make_libs(venv, to, "server"),
     )
-    ours = maker.stage("ours", [requirement("build"), *own_sources()], "our packages", lambda to: maker.make_ours(venv, to))
+    system = spdk()
+    if not system:
+        say("without SPDK, which pkg-config does not find (docs/spdk.md)")
+    ours = maker.stage("ours", [requirement("build"), *own_sources()], "our packages", lambda to: maker.make_ours(venv, to), system)
     return Stages(helper, server, ours)
 
 
 def requirement(name: str) -> Path:
     """Return a lock file."""
     return SOURCE / "requirements" / f"{name}.txt"
+
+
+def spdk() -> str:
+    """Return what changes when SPDK's development files come, go or change; empty if there are none to compile in."""
+    command = ["pkg-config", "--modversion", "--cflags", "--libs", "spdk_nvme", "spdk_env_dpdk"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def own_sources() -> list[Path]:
@@ -85,9 +99,12 @@ class Maker:
         self.folder = folder
         self.say = say
 
-    def stage(self, name: str, inputs: list[Path], shown: str, make: Callable[[Path], None]) -> Path:
-        """Return the finished stage of these inputs, made now if it is not there; older ones of that name go."""
-        digest = hashlib.sha256(f"{RECIPE}\0{self.interpreter.path}\0{self.build_of_interpreter()}\0{self.folder}".encode())
+    def stage(self, name: str, inputs: list[Path], shown: str, make: Callable[[Path], None], system: str = "") -> Path:
+        """Return the finished stage of these inputs, made now if it is not there; older ones of that name go.
+
+        :param system: what else it depends on, from outside the source tree.
+        """
+        digest = hashlib.sha256(f"{RECIPE}\0{self.interpreter.path}\0{self.build_of_interpreter()}\0{self.folder}\0{system}".encode())
         for path in inputs:
             digest.update(f"\0{path.relative_to(SOURCE)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())

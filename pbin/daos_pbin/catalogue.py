@@ -91,8 +91,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
     2: (
         "BadVersionSoftwareDependency",
         "scm",
-        "ipmctl {version} is installed, a version with defects that DAOS cannot work around",
-        "upgrade the ipmctl package to a later version, then repeat the command",
+        "ipmctl {version} is installed, a version that DAOS does not work with",
+        "install version 2 or 3 of ipmctl and its library, other than 02.00.00.3809, .3814 and .3816, then repeat the command",
     ),
     3: (
         "PrivilegedHelperNotPrivileged",
@@ -204,7 +204,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "'scm_list' names {device}, and this machine has no such device",
         (
             "run 'daos_server storage scan' for the devices that exist; correct 'scm_list' in daos_server.yml, or make the namespaces "
-            "with 'ndctl create-namespace'"
+            "with 'daos_server scm prepare'"
         ),
     ),
     205: (
@@ -247,7 +247,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "ScmNoDevicesMatchFilter",
         "scm",
         "the filter leaves none of this machine's SCM modules",
-        "list the modules with 'daos_server storage scan', then drop or correct the filter for model or firmware revision",
+        "list the modules with 'daos_server scm scan', then drop or correct the filter for model or firmware revision",
     ),
     211: (
         "ScmNoPMem",
@@ -266,8 +266,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "storage",
         "the persistent memory is in a state that does not fit together: {msg}",
         (
-            "compare 'ndctl list -RN' with 'ipmctl show -region'; after saving the data: 'daos_server storage reset', reboot, 'daos_server "
-            "storage prepare', reboot, 'daos_server storage prepare' again"
+            "compare 'ndctl list -RNi' with 'ipmctl show -region' and ask for the number of namespaces that there is; or, after saving the "
+            "data: 'daos_server scm reset', reboot, 'daos_server scm prepare'"
         ),
     ),
     214: (
@@ -1160,15 +1160,6 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
             "daos_server; then repeat the command"
         ),
     ),
-    2111: (
-        "StorageClassNotBuilt",
-        "storage",
-        "storage of class {storage_class} ({where}) cannot be handled by this build",
-        (
-            "change the class in daos_server.yml to one that this build has (ram, dcpm and file), or install a build with support for "
-            "{storage_class}"
-        ),
-    ),
     2112: (
         "StorageFormatInterrupted",
         "storage",
@@ -1282,6 +1273,122 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         (
             "look for SPDK's own words in the helper's log of that moment; check with 'daos_server nvme scan' that vfio-pci has the SSD, "
             "and with 'grep Huge /proc/meminfo' that hugepages are free; then repeat the command"
+        ),
+    ),
+    # Ours: what the helper does with NVMe SSDs
+    2150: (
+        "NvmeUnusable",
+        "nvme",
+        "the NVMe SSD {address} cannot be used for this: {reason}",
+        "{remedy}; then repeat the command",
+    ),
+    2151: (
+        "NvmeWithoutDriver",
+        "nvme",
+        "these NVMe SSDs have no driver now, because giving them to one was cut short: {addresses}",
+        "repeat the command, or run 'daos_server storage reset': both give such SSDs back to the driver of before; see 'dmesg' for the reason",
+    ),
+    # Ours: persistent memory
+    2160: (
+        "ScmLibraryMissing",
+        "scm",
+        "libipmctl, which manages persistent memory modules, cannot be loaded: {reason}",
+        (
+            "install it (Debian and Ubuntu: apt install libipmctl5; EL: dnf install libipmctl; Leap: zypper install libipmctl5), then "
+            "repeat the command; without persistent memory, use class ram instead of dcpm in daos_server.yml"
+        ),
+    ),
+    2161: (
+        "ScmLibraryFailed",
+        "scm",
+        "libipmctl failed in {call}: {reason} (code {rc})",
+        "run 'ipmctl show -dimm' and 'ipmctl show -region' as root and repair what they report, then repeat the command",
+    ),
+    2162: (
+        "ScmLibraryNotAllowed",
+        "scm",
+        "libipmctl did not let {call} look at the persistent memory, so nothing is known of it: that takes root",
+        "run the command through the installed helper ('daos_server helper check' tells what is wrong with it), not a copy of it",
+    ),
+    2163: (
+        "ScmDataMalformed",
+        "scm",
+        "{program} answered what cannot be true: {reason}",
+        (
+            "compare 'ipmctl show -dimm' and 'ipmctl show -region' with 'ndctl list -RNi'; upgrade the program or the firmware that is "
+            "wrong, and repeat the command"
+        ),
+    ),
+    2164: (
+        "ScmNdctlFailed",
+        "scm",
+        "'{command}' failed for {what} ({status})",
+        "repair what ndctl says at the end of the line, then repeat the command: it goes on from where the machine is",
+    ),
+    2165: (
+        "ScmGoalNotApplied",
+        "scm",
+        "the firmware did not make the regions that were asked of it on socket {sockets}: {reason}",
+        (
+            "look in the BIOS set-up and its event log for the reason (modules in slots that do not fit together, Memory Mode, a lock); "
+            "then 'daos_server scm reset' takes the request back, and 'daos_server scm prepare' makes it anew"
+        ),
+    ),
+    2166: (
+        "ScmRegionNotDivisible",
+        "scm",
+        "{free} bytes are free on {region}, which is not {count} times a multiple of {align} bytes",
+        "ask for another number of namespaces per socket: 'daos_server scm prepare --scm-ns-per-socket 1' or 2",
+    ),
+    2167: (
+        "ScmNamespaceCount",
+        "scm",
+        "{count} namespaces per socket were asked for; it can be 1 to 4",
+        "repeat the command with '--scm-ns-per-socket' from 1 to 4, one for each engine on the socket",
+    ),
+    2168: (
+        "ScmModuleUnknown",
+        "scm",
+        "this machine has no persistent memory module with the UID {uid}",
+        "list the modules with 'ipmctl show -dimm' or 'daos_server scm scan' and correct the UID",
+    ),
+    # Ours: NVMe SSDs on the server's side
+    2170: (
+        "NvmeNoneNamed",
+        "nvme",
+        "neither the command line nor the configuration names an NVMe SSD, and none is taken unless it is named",
+        (
+            "name them ('daos_server nvme prepare 0000:81:00.0,0000:82:00.0'; 'daos_server nvme scan --ignore-config' lists all), or say "
+            "--all to take every one that nothing uses; --dry-run shows which that would be"
+        ),
+    ),
+    2171: (
+        "NvmeAnswerIncomplete",
+        "nvme",
+        "nobody knows what became of the NVMe SSD {address}: the helper answered, and did not mention it",
+        (
+            "look at it with 'daos_server nvme scan' and repeat the command; if it happens again, 'daos_server helper check' tells whether "
+            "server and helper are of one version"
+        ),
+    ),
+    # Ours: the helper as systemd starts it
+    2180: (
+        "HelperSocketClosed",
+        "pbin",
+        "the helper behind {socket} ended before it said anything",
+        (
+            "read why with 'journalctl -n 20 -t daos_server_helper -u daos_server_helper.socket': its last line is the reason; or run "
+            "'daos_server helper check' as root"
+        ),
+    ),
+    2181: (
+        "StorageMountHidden",
+        "storage",
+        "the helper does not mount on {path}: the mount that it is on, {mount}, is a slave, so the rest of the host would not see it",
+        (
+            "take out of the unit that started the helper, and of its drop-ins, what gives it mounts of its own: PrivateMounts=, "
+            "PrivateTmp=, PrivateDevices=, ProtectSystem=, ProtectHome=, ProtectKernelTunables= and their like ('daos_server helper check' "
+            "names the line); in a container, let it share the host's mounts"
         ),
     ),
     # Ours: hugepages
@@ -1512,31 +1619,25 @@ _VARIANTS: dict[int, dict[str, tuple[str, str]]] = {
     212: {
         "interleave": (
             "the persistent memory on socket {id} is configured without interleaving, which DAOS cannot use",
-            (
-                "after saving its data: 'daos_server storage reset', reboot, 'daos_server storage prepare', reboot, 'daos_server storage "
-                "prepare' again"
-            ),
+            "after saving its data: 'daos_server scm reset', reboot so that the firmware makes the region anew, 'daos_server scm prepare'",
         ),
         "health": (
             "ipmctl reports the persistent memory of socket {id} as damaged (health state Error)",
             (
-                "find the bad module with 'ipmctl show -dimm' and replace it; then 'daos_server storage reset', reboot, 'daos_server "
-                "storage prepare', reboot, 'daos_server storage prepare' again"
+                "find the bad module with 'ipmctl show -dimm' and replace it; then 'daos_server scm reset', reboot so that the firmware "
+                "makes the region anew, 'daos_server scm prepare'"
             ),
         ),
         "partial": (
             "the persistent memory region on socket {id} is only partly free: some namespaces are on it that do not fill it",
             (
-                "after saving their data: 'daos_server storage reset' removes those namespaces, then 'daos_server storage prepare' makes "
+                "after saving their data: 'daos_server scm reset' removes those namespaces; reboot; then 'daos_server scm prepare' makes "
                 "new ones that fill the region"
             ),
         ),
         "type": (
             "the persistent memory on socket {id} is in a mode that is not AppDirect",
-            (
-                "after saving its data: 'daos_server storage reset', reboot, 'daos_server storage prepare', reboot, 'daos_server storage "
-                "prepare' again"
-            ),
+            "after saving its data: 'daos_server scm reset', reboot so that the firmware makes the region anew, 'daos_server scm prepare'",
         ),
     },
     214: {

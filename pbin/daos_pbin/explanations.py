@@ -44,7 +44,8 @@ memory does not need ndctl: check that no engine in daos_server.yml has a tier o
 """,
     2: """
 ipmctl configures persistent memory modules. Three of its releases, 02.00.00.3809, 02.00.00.3814 and 02.00.00.3816,
-are known not to work for DAOS, and a plan made from their output cannot be relied on.
+are known not to work for DAOS, and a plan made from their output cannot be relied on. Releases before 2 and after 3 may
+lay out their data differently, so they are refused as well.
 
 The version is asked once, before anything is changed, so nothing has happened to the memory. `ipmctl version` prints
 what is installed.
@@ -232,7 +233,7 @@ package, or look for a failed module in the event log of the BIOS or the BMC.
 An operation on a list of modules, such as a firmware update, would treat the repeated one twice. For firmware that is
 not merely useless but risky, so the whole request is refused before anything starts.
 
-Modules are compared by their UID, so two spellings of one module count as the same. `daos_server storage scan` prints
+Modules are compared by their UID, so two spellings of one module count as the same. `daos_server scm scan` prints
 the UIDs.
 """,
     210: """
@@ -263,8 +264,8 @@ interrupted. Not healthy: at least one module reports errors, and no amount of c
 replaced.
 
 `ipmctl show -region`, `ipmctl show -dimm` and `ndctl list -RN` show the details without changing anything. A reset
-destroys all data in the namespaces of the sockets it works on, so look at `daos_server storage reset --dry-run`
-first.
+destroys all data in the namespaces of the sockets it works on, and asks the firmware for a new region at the next
+start; that is why there is one reboot between reset and prepare.
 """,
     213: """
 After preparing, the server checks the result: the names of the namespaces must be well formed, every region must have
@@ -1322,14 +1323,6 @@ If the path is below /run, it is a record that the helper keeps of what it chang
 there is gone after a reboot; without one, root can delete that record, and a reset then no longer knows the state
 from before.
 """,
-    2111: """
-The configuration is valid, but it asks for a kind of storage whose support is not in the installed program: it was
-built without the library it needs, or the feature has not been released yet.
-
-It is reported before anything is changed, because a node that formats half of its tiers is worse than one that stops.
-`daos_server version` prints what the build contains. To test the rest of the configuration meanwhile, replace the
-tier by one of class file.
-""",
     2112: """
 A forced format overwrites in several steps, and the last one was cut off by a kill, a crash or a loss of power. A
 record that was made before the first step says so, and it is removed only after the last.
@@ -1450,7 +1443,123 @@ Frequent causes are that a driver other than vfio-pci or uio_pci_generic has the
 IOMMU of fewer than 48 address bits cannot map SPDK's memory, or that the SSD itself hangs. What SPDK prints about it goes
 to the helper's log.
 """,
+    # Ours: what the helper does with NVMe SSDs
+    2150: """
+The SSD is there and nobody uses it, but what was asked for cannot be done with it as it is. The line says which of these
+it was: an SSD behind a VMD, of which SPDK can only have all together; a driver that is neither the kernel's nor one for
+userspace; a controller that is not ready, or of which the kernel does not show every namespace; firmware for an SSD that
+the kernel's driver does not have.
+
+Nothing was changed on it. Other SSDs of the same request are not concerned.
+""",
+    2151: """
+To give an SSD to another driver, the one of before must let go of it first. A process that did that was killed in between,
+or the kernel refused the new driver and the old one as well. Nothing is lost on such an SSD, but nobody can use it.
+
+The driver of before is on record under /run. Every prepare and every reset looks for SSDs on record that have no driver,
+also for those that it was not asked for, and gives them back.
+""",
+    # Ours: persistent memory
+    2160: """
+libipmctl is the library under the ipmctl program; it is opened when persistent memory is first asked for, as
+`libipmctl.so.5` or `libipmctl.so.4`, from the system's own folders. Neither could be opened. The reason is the dynamic
+linker's: the file is missing, or a library that it needs is.
+
+This does not say that the machine has no persistent memory: without the library nobody knows. Nothing was changed.
+""",
+    2161: """
+A call to libipmctl came back with a code other than success. The codes are those of the library's NvmSharedDefs.h; the
+words are ours. The library talks to each module, so one that does not answer can fail the whole call.
+
+Each call runs in a process of its own, and nothing that failed halfway stays behind in the helper. What a failed goal
+or firmware call has changed on the modules, `ipmctl show -goal` and `ipmctl show -dimm -firmware` tell.
+
+Code 267 is the library's word for an error without a name: its own log, switched on in /usr/share/ipmctl/ipmctl.conf, often
+says more.
+""",
+    2162: """
+The library checks the user first, and to anyone but root it refuses everything. Older tools print that refusal as a
+machine without persistent memory, which is how healthy machines came to be called empty. It is a fault of its own
+here, so that the two cannot be mistaken for each other.
+
+The helper runs these calls as uid 0. If it says this nevertheless, its setuid bit does not work, or a security module
+keeps root away from /sys/firmware/acpi/tables or /dev/nmem*.
+""",
+    2163: """
+What libipmctl and ndctl say is checked before it is believed: numbers within their range, names that the kernel gives,
+no region with more free than it has, no module twice. The answer did not pass, so no decision was taken on it and
+nothing was changed.
+
+The usual causes are firmware that describes the memory wrongly and a program that is older or newer than what this
+version knows. Reports with the text of the line are welcome.
+""",
+    2164: """
+Namespaces are made and removed by ndctl, one at a time, and it ended with an error. What it printed is the last part of
+the line. Namespaces before this one are done, later ones were not begun.
+
+A namespace that is mounted, held by device mapper or used by a running engine cannot be disabled: unmount it, stop the
+engine and repeat. "No space" from a region with free capacity means that its largest free piece is too small.
+""",
+    2165: """
+Regions are made by the machine's firmware at start, from a goal that is stored on the modules. Prepare or reset stored
+one; the machine was restarted since; and the regions that it asks for are not there. Either the modules carry the
+firmware's verdict (a bad request, too few resources, an error of its own), or there is none and the firmware never
+looked, as in Memory Mode or when the modules are locked.
+
+To repeat the request would end the same way, so it is not repeated by itself. After the cause is removed,
+`daos_server scm reset` deletes the goal and what is remembered of it, and the next prepare starts afresh.
+""",
+    2166: """
+Every namespace of a socket gets the same size, and the kernel takes only multiples of an alignment: 2 MiB, and on
+interleaved regions more, which it names. The free capacity cannot be divided like that without a rest, and a rest would
+leave the region in the state 'partly free', from which DAOS does not go on. One namespace, or two, always fit.
+
+This was found out before anything was touched.
+""",
+    2167: """
+A socket's region is divided into as many namespaces as engines are to run there, which is one on nearly all machines
+and at most four. More would leave each engine with a small piece of the bandwidth, and DAOS has never supported it. The
+number was checked before the memory was looked at, so nothing was changed.
+""",
+    2168: """
+A request about firmware named a module by its UID, such as 8089-a2-1748-00000001, and none of the modules found has it.
+The UID contains the serial number, so a module that was replaced has another one. Nothing was sent to any module.
+""",
+    # Ours: NVMe SSDs on the server's side
+    2170: """
+An empty list of SSDs means "all of them" to SPDK's own set-up script, which has cost people the disk that their machine
+runs from. Here it means none: `nvme prepare` works on the addresses of the command line, else on those of `bdev_list` in
+the configuration, and on every SSD of the machine only if it is told so with `--all`.
+
+With `--all`, SSDs that are mounted, swapped to, or part of a volume group or an array are left alone even so, and each is
+listed with the reason.
+""",
+    2171: """
+The helper answers every request with one line for each SSD that the request was about. One line was missing, so nothing
+can be said about that SSD; the command counts it as failed. What the helper did is in its log, one line at the start and
+one at the end of every request.
+
+A helper of another version than the server's is refused when it starts, so this should not happen; please report it.
+""",
     # Ours: hugepages
+    2180: """
+Where root has enabled daos_server_helper.socket, systemd starts the helper, not the server, and so the reason why it refused
+to start is in the journal and not here. The connection was accepted and closed again without a word.
+
+The usual reasons are those of the launcher: the caller is neither root nor the account, a file that root runs can be changed
+by others, a limit in the unit is too low. Systemd itself closes connections above MaxConnections= of the socket unit.
+
+Nothing was done. Without the socket ('systemctl disable --now daos_server_helper.socket') the server starts the helper
+itself, if that is installed setuid, and is told the reason.
+""",
+    2181: """
+A unit with a directive such as ProtectSystem= or PrivateTmp= runs in mounts of its own, which follow the host's but not the
+other way round. What the helper mounted there would be seen by nobody else and gone with the session: engines would
+write into the folder below it. The same holds for daos_server.service where it starts the helper itself.
+
+The helper sees it by the mark "master:" that the kernel puts on such mounts (/proc/self/mountinfo), and changes nothing. The
+units that come with the helper have every protection but these.
+""",
     2200: """
 A hugepage is a physically contiguous piece of memory. The kernel makes as many as it can and does not complain about
 the rest, so the number was read back, and it falls short. An engine started now would fail later, in a place that is
@@ -1525,6 +1634,8 @@ it.
 
 `grep NoNewPrivs /proc/PID/status` shows the flag of a process: look at the parents, one after the other, to find
 where it begins. A login shell should have 0.
+
+Where systemd starts the helper instead (daos_server_helper.socket), the server may have the flag.
 """,
     2302: """
 The way in which the helper mounts storage and confines its steps rests on system calls that older kernels do not

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What the helper does with controllers on a userspace driver.  Each function is a whole worker's life: SPDK starts only once.
+
+All take addresses as DAOS spells them and touch no other controller.  Every address gets a result, that of a VMD one for each
+controller behind it, sorted by address; one that does not answer costs the others nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from daos_bindings.linux import pci_address
+from daos_bindings.nvme.firmware import Needs
+from daos_bindings.spdk import reading, updating, wiping
+from daos_bindings.spdk.sessions import Session, over_pci
+from daos_bindings.spdk.tasks import run_all
+from daos_bindings.spdk.wiping import WipedNamespace
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+from daos_pbin.nvme import ControllerRecord
+
+
+class Scanned(Struct, frozen=True):
+    """A controller that SPDK read, or could not.
+
+    :param numa_node: -1 if it is not known.
+    :param record: None if there is a fault.
+    """
+
+    address: str
+    numa_node: int = -1
+    record: ControllerRecord | None = None
+    fault: Fault | None = None
+
+
+class Wiped(Struct, frozen=True):
+    """A controller that was wiped, or not.
+
+    :param namespaces: the active ones by id; empty if there are none, or none could be looked at.
+    :param fault: None if all of them are wiped.
+    """
+
+    address: str
+    namespaces: tuple[WipedNamespace, ...] = ()
+    fault: Fault | None = None
+
+
+class Updated(Struct, frozen=True):
+    """A controller that got new firmware, or not.
+
+    :param needs: what starts it; None if there is a fault.
+    """
+
+    address: str
+    needs: Needs | None = None
+    fault: Fault | None = None
+
+
+Result = TypeVar("Result", Scanned, Wiped, Updated)
+
+
+def scan(devices: Sequence[str], *, vmd: bool = False, health: bool = True) -> tuple[Scanned, ...]:
+    """Read controllers.
+
+    :param devices: those, and with *vmd* those behind these VMDs.
+    :raises Fault: 303 for a text that is no address; 803 or 2140 if SPDK does not work at all.
+    """
+    with over_pci(devices, vmd=vmd) as session:
+        return scan_session(session, health=health)
+
+
+def scan_session(session: Session, *, health: bool) -> tuple[Scanned, ...]:
+    """Read the controllers of a session."""
+    records = run_all([reading.read(one, address, health=health) for address, one in session.controllers.items()])
+    rows = [Scanned(address, fault=fault) for address, fault in session.faults.items()]
+    for (address, one), found in zip(session.controllers.items(), records, strict=True):
+        if isinstance(found, Fault):
+            rows.append(Scanned(address, one.numa_node, fault=found))
+        else:
+            rows.append(Scanned(address, one.numa_node, record=found))
+    return _sorted(rows)
+
+
+def wipe(devices: Sequence[str], *, vmd: bool = False) -> tuple[Wiped, ...]:
+    """Wipe all active namespaces of controllers.  Whether that may be done was decided before.
+
+    :raises Fault: as ``scan``.
+    """
+    with over_pci(devices, vmd=vmd) as session:
+        return wipe_session(session)
+
+
+def wipe_session(session: Session) -> tuple[Wiped, ...]:
+    """Wipe the controllers of a session."""
+    results = run_all([wiping.wipe(one) for one in session.controllers.values()])
+    rows = [Wiped(address, spaces, _wipe_fault(address, spaces)) for address, spaces in zip(session.controllers, results, strict=True)]
+    return _sorted([*rows, *(Wiped(address, fault=fault) for address, fault in session.faults.items())])
+
+
+def update_firmware(devices: Sequence[str], image: bytes, path: str, *, vmd: bool = False) -> tuple[Updated, ...]:
+    """Give controllers new firmware.  Whether that may be done, and to which models, was decided before.
+
+    :param path: of the image, for messages.
+    :raises Fault: as ``scan``.
+    """
+    with over_pci(devices, vmd=vmd) as session:
+        tasks = [updating.update(one, address, image, path) for address, one in session.controllers.items()]
+        rows = [Updated(address, fault=fault) for address, fault in session.faults.items()]
+        for address, found in zip(session.controllers, run_all(tasks), strict=True):
+            rows.append(Updated(address, fault=found) if isinstance(found, Fault) else Updated(address, found))
+        return _sorted(rows)
+
+
+def _wipe_fault(address: str, spaces: Sequence[WipedNamespace]) -> Fault | None:
+    bad = [space for space in spaces if not space.done]
+    if spaces and not bad:
+        return None
+    numbers = ", ".join(str(space.id) for space in bad)
+    reason = f"namespaces [{numbers}] are not wiped (namespace {bad[0].id}: {bad[0].reason})" if bad else "it has no active namespace"
+    return Fault(codes.BDEV_FORMAT_FAILURE, object=address, dev=address, err=reason)
+
+
+def _sorted(rows: Sequence[Result]) -> tuple[Result, ...]:
+    return tuple(sorted(rows, key=lambda row: (pci_address.parse(row.address) is None, pci_address.parse(row.address) or row.address)))
