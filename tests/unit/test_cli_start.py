@@ -362,6 +362,16 @@ def test_a_stop_signal_is_the_ordinary_end_of_a_service(
 
 
 @pytest.mark.usefixtures("started")
+def test_a_callback_beside_the_file_that_was_named_is_not_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = config.parent / "domain.sh"
+    script.write_text("#!/bin/sh\necho /rack1\n")
+    script.chmod(0o755)
+    config.write_text(f"fault_cb: {script}\n{config.read_text()}")
+    assert run(["start", "-o", str(config)]) == 1
+    assert f"code = {codes.SERVER_CONFIG_FAULT_CALLBACK_INSECURE} " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("started")
 def test_an_interface_without_an_address_is_told(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "of_interfaces", dict)
     assert run(["start", "-o", str(config)]) == 1

@@ -160,6 +160,15 @@ def test_secrets_are_hidden_unless_asked_for() -> None:
     assert found_in(checked(""), secrets=False)["fabric_auth_key"].value == ""
 
 
+def test_a_variable_that_sounds_like_a_secret_is_hidden_as_well() -> None:
+    text = "client_env_vars: [MY_TOKEN=foo, A=token, B_PASSWORD=]\nengines:\n- env_vars: [AWS_SECRET_KEY=foo=bar]\n"
+    tree = server(engine(env_vars=["AWS_SECRET_KEY=foo=bar"]), client_env_vars=["MY_TOKEN=foo", "A=token", "B_PASSWORD="])
+    shown = found_in(checked_tree(tree), secrets=False)
+    assert shown["engines[0].env_vars"].value == ("AWS_SECRET_KEY=hidden",)
+    assert shown["client_env_vars"].value == ("MY_TOKEN=hidden", "A=token", "B_PASSWORD=")
+    assert "foo" not in " ".join(notice.message for notice in checked(text.replace("=foo", ":foo")).notices)
+
+
 def test_values_are_plain_json_after_all() -> None:
     assert json.dumps(plain(effective(checked(FILE), secrets=True).tree))
 

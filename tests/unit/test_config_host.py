@@ -228,7 +228,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def transport(folder: Path, **others: str) -> TransportConfig:
     names = {"ca_cert": "ca.crt", "cert": "server.crt", "key": "server.key", "client_cert_dir": "clients", **others}
-    return TransportConfig(**{key: str(folder / name) for key, name in names.items()})
+    return TransportConfig.model_validate({key: str(folder / name) for key, name in names.items()})
 
 
 def told(config: TransportConfig) -> list[Problem]:

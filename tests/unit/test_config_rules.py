@@ -169,6 +169,9 @@ CASES: list[tuple[str, Tree, int, str]] = [
     ),
     ("nvme with path", server(engine(ram(), nvme("/dev/nvme0n1"))), INVALID, "engines[0].storage[1].bdev_list"),
     ("nvme without list", server(engine(ram(), {"class": "nvme"})), INVALID, "engines[0].storage[1].bdev_list"),
+    ("nvme address without domain", server(engine(ram(), nvme("81:00.0"))), INVALID, "engines[0].storage[1].bdev_list"),
+    ("nvme address with colons only", server(engine(ram(), nvme("0000:81:00:0"))), INVALID, "engines[0].storage[1].bdev_list"),
+    ("nvme address short", server(engine(ram(), nvmes("0000:81:00.0", "82:00.0"))), INVALID, "engines[0].storage[1].bdev_list"),
     ("file without list", server(engine(ram(), {"class": "file", "bdev_size": 1})), INVALID, "engines[0].storage[1].bdev_list"),
     ("kdev without list", server(engine(ram(), {"class": "kdev"})), INVALID, "engines[0].storage[1].bdev_list"),
     ("file relative", server(engine(ram(), files("bdev"))), INVALID, "engines[0].storage[1].bdev_list"),
@@ -443,6 +446,9 @@ def test_many_problems_are_counted_in_the_fault(tmp_path: Path) -> None:
         (server(engine(bdev_list=["/a"])), "engines[0].bdev_list"),
         ({}, "engines"),
         (server(engine(provider="ofi+cxi")), "engines[0].provider"),
+        (server(engine(), provider="\u201cofi+tcp\u201d"), "provider"),
+        (server(engine(), provider="ofi+tcp#old"), "provider"),
+        (server(engine(provider="ofi+tcp,verbs", fabric_iface="eth0,eth1")), "engines[0].provider"),
         (server(engine(env_vars=["A=1", "CRT_TIMEOUT=3"])), "engines[0].env_vars[1]"),
         (server(engine(env_vars=["D_LOG_MASK=ERR"], log_mask="ERR")), "engines[0].env_vars[0]"),
         (server(engine(disable_srx=False), disable_srx=True), "engines[0].disable_srx"),
@@ -481,7 +487,9 @@ def test_discovery_mode_that_can_start_is_only_named(tmp_path: Path) -> None:
 def test_a_quiet_file_has_no_notices(tmp_path: Path) -> None:
     quiet = engine(log_file="/l", env_vars=["D_LOG_MASK=ERR", "A=1"])
     assert checked(tmp_path, server(quiet, access_points=["a", "b", "c"])).notices == ()
-    assert checked(tmp_path, server(engine(log_file="/l"), access_points=["a", "b", "c"])).notices == ()
+    for provider in ("ofi+tcp", "ofi+verbs;ofi_rxm", "ofi+tcp;ofi_rxm", "ucx+dc_x", "ofi+cxi", "ofi+opx", "ucx+rc"):
+        one = server(engine(log_file="/l"), provider=provider, access_points=["a", "b", "c"])
+        assert checked(tmp_path, one).notices == ()
 
 
 Change = Callable[[Tree], object]

@@ -96,6 +96,16 @@ def test_the_strongest_unit_file_counts_and_a_masked_one_is_none(tree: Tree) -> 
     assert units.unit_file(tree.machine) == ""
 
 
+def test_where_root_cannot_raise_a_limit_no_command_pretends_to(tree: Tree, tmp_path: Path) -> None:
+    asked = setting(tmp_path, SSD)
+    tree.write("proc/self/status", "Name:\tx\nCapBnd:\t000001fffeffffff\n")
+    advice = look(tree, asked, 1)["memlock of this launch"].advice
+    assert "CAP_SYS_RESOURCE" in advice
+    assert "prlimit" not in advice
+    tree.write("proc/self/status", "Name:\tx\nCapBnd:\t000001ffffffffff\n")
+    assert "prlimit" in look(tree, asked, 1)["memlock of this launch"].advice
+
+
 def test_the_line_of_limits_conf_that_counts_for_logins_is_named(tree: Tree, tmp_path: Path) -> None:
     asked = setting(tmp_path, SSD)
     assert f"echo '{ACCOUNT} - memlock unlimited'" in look(tree, asked, 1)["memlock of this launch"].advice

@@ -188,6 +188,16 @@ def test_a_file_that_cannot_be_written_is_a_fault(tmp_path: Path, path: str) -> 
     assert caught.value.cause
 
 
+def test_no_link_is_written_through_and_no_fifo_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    os.mkfifo(tmp_path / "fifo")
+    for name, cause in (("link", "it is a symbolic link"), ("fifo", "No such device or address")):
+        with pytest.raises(Fault) as caught:
+            network.dump_topology(Invocation(), str(tmp_path / name))
+        assert (caught.value.code, caught.value.cause) == (codes.SERVER_OUTPUT_UNWRITABLE, cause)
+    assert not (tmp_path / "victim").exists()
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     program = "import sys; import daos_server.cli.network; print(*sys.modules)"
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -38,8 +38,14 @@ def _answer(library: str, provider: str) -> dict[str, object]:
         return {"failure": str(error)}
     first: dict[tuple[str, str], int] = {}
     for provider_name, device, place in found:
-        first.setdefault((provider_name, device), place)
+        # A strange name, which the kernel lets an interface have, is left out here: it would spoil the answer for all others.
+        if _is_word(provider_name) and _is_word(device):
+            first.setdefault((provider_name, device), place)
     return {"devices": [{"provider": name, "device": device, "place": place} for (name, device), place in first.items()]}
+
+
+def _is_word(name: str) -> bool:
+    return name.isascii() and name.isprintable() and " " not in name
 
 
 if __name__ == "__main__":

@@ -17,6 +17,22 @@ def main(installation: Installation | None = None) -> NoReturn:
     """
     import sys
 
+    _open_closed_streams()
     from daos_server.cli.run import run
 
     sys.exit(run(sys.argv[1:], installation))
+
+
+def _open_closed_streams() -> None:
+    """Point standard streams that the caller closed at nothing: else the next file or pipe would get their numbers."""
+    import os
+    import sys
+
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 (open to the end)

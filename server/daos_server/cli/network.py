@@ -149,9 +149,13 @@ def _write(path: str, text: str) -> None:
     from daos_pbin import codes
     from daos_pbin.faults import Fault
 
+    # Root may be asked to write into a folder of others: no link is followed, and no FIFO waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+        with open(os.open(path, flags, 0o666), "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except (OSError, ValueError) as error:
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if os.path.islink(path):
+            cause = "it is a symbolic link"
         raise Fault(codes.SERVER_OUTPUT_UNWRITABLE, object=escape(path), path=escape(path), cause=cause) from error

@@ -84,21 +84,41 @@ def note(text: str, end: str = "\n") -> None:
 def emit(text: str) -> None:
     """Print a result on standard output.
 
-    :raises OutputGoneError: if the reader went away.
+    :raises OutputGoneError: if the reader went away, or what stands behind standard output is full.
     """
+    _write(text if text.endswith("\n") else text + "\n")
+
+
+def emit_rest() -> None:
+    """Print what others have put into standard output's buffer.
+
+    :raises OutputGoneError: as ``emit``.
+    """
+    _write("")
+
+
+def _write(text: str) -> None:
     try:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise OutputGoneError from None
+    except OSError as error:
+        raise OutputGoneError(error) from None
 
 
 class OutputGoneError(Exception):
-    """Nobody reads standard output any more; there is nobody to tell either."""
+    """Standard output takes no more.
+
+    :param error: why; nobody is to be told if the reader went away.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.reason = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
 
 
 def abandon_stdout() -> None:
     """Point standard output at nothing, so that what is still buffered does not end in a traceback at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, 1)
-    os.close(nowhere)
+    if nowhere != 1:
+        os.close(nowhere)

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from daos_server.cli.app import tree
 from daos_server.cli.options import Invocation
-from daos_server.cli.output import OutputGoneError, abandon_stdout, emit, envelope, error_lines, escape_lines, note
+from daos_server.cli.output import OutputGoneError, abandon_stdout, emit, emit_rest, envelope, error_lines, escape_lines, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,9 +34,11 @@ def run(arguments: Sequence[str], installation: Installation | None = None) -> i
     _never_fail_to_encode()
     try:
         code = _run(arguments, installation)
-        sys.stdout.flush()
-    except (BrokenPipeError, OutputGoneError):
+        emit_rest()
+    except OutputGoneError as gone:
         abandon_stdout()
+        if gone.reason:
+            note(f"ERROR: the result could not be written to standard output: {gone.reason}")
         return EXIT_FAILED
     return code
 

@@ -40,6 +40,8 @@ def start(invocation: Invocation, options: StartOptions) -> None:
 
 
 def _start(invocation: Invocation, options: StartOptions) -> None:
+    from os.path import dirname
+
     from daos_server.cli.logs import start_log
     from daos_server.cli.storage import become_account, config_path
     from daos_server.start import overrides, preflight
@@ -58,7 +60,7 @@ def _start(invocation: Invocation, options: StartOptions) -> None:
         emit(escape(text))
         log.info("%s", text)
 
-    ready = preflight.check(loaded, say)
+    ready = preflight.check(loaded, say, folder=dirname(invocation.installation.config_file))
     for notice in ready.derived.notices:
         log.warning("%s", notice)
     for line in ready.derived.arithmetic:

@@ -19,6 +19,7 @@ from daos_server.config.model import Section, ServerConfig, StorageTier
 from daos_server.config.problems import Where, key_text
 from daos_server.config.scalars import is_null
 from daos_server.config.yaml_source import Scalar
+from daos_server.support.secrets import sounds_secret
 
 Kind = Literal["file", "default", "inherited", "converted", "computed"]
 Value = str | int | None | BusRange | tuple[str, ...] | tuple[int, ...]
@@ -41,7 +42,6 @@ RXM = ";ofi_rxm"
 """Added to that provider when the server starts: DAOS needs it on top."""
 HIDDEN = "hidden"
 SECRET_KEY = "fabric_auth_key"  # noqa: S105 (the name of one)
-SECRET_VARIABLE = "D_PROVIDER_AUTH_KEY"  # noqa: S105 (the name of one)
 
 
 class Origin(NamedTuple):
@@ -217,8 +217,13 @@ def _without_secrets(leaf: Leaf) -> Leaf:
     if leaf.where[-1] == SECRET_KEY and value:
         value = HIDDEN
     elif isinstance(value, tuple) and not isinstance(value, BusRange):
-        value = tuple(f"{SECRET_VARIABLE}={HIDDEN}" if str(item).startswith(f"{SECRET_VARIABLE}=") else item for item in value)  # type: ignore[assignment] # the kind of the items stays
+        value = tuple(_hidden_variable(item) for item in value)  # type: ignore[assignment] # the kind of the items stays
     return leaf if value == leaf.value else _with_note(leaf, value, "a secret")
+
+
+def _hidden_variable(item: str | int) -> str | int:
+    name, equals, value = str(item).partition("=")
+    return f"{name}={HIDDEN}" if equals and value and sounds_secret(name) else item
 
 
 def _with_note(leaf: Leaf, value: Value, note: str) -> Leaf:

@@ -163,12 +163,12 @@ def canonical_devices(devices: tuple[str, ...]) -> tuple[str, ...]:
     :raises PydanticCustomError: for an address that is none, for a device given twice, for addresses and paths in one list.
     """
     addresses = [(device, parse_pci(device)) for device in devices]
+    found = [address for _, address in addresses if address is not None]
     for device, address in addresses:
         if not device:
             raise refusal("has an empty entry", "remove it")
-        if address is None and looks_like_pci(device):
+        if address is None and (looks_like_pci(device) or (found and "/" not in device)):
             raise refusal(f"{quoted(device)} is not a PCI address", "write it as domain:bus:device.function, such as 0000:81:00.0")
-    found = [address for _, address in addresses if address is not None]
     if found and len(found) != len(devices):
         raise refusal("has both PCI addresses and paths", "put NVMe SSDs and paths into different tiers")
     names = [str(address) for address in sorted(found)] if found else sorted(posixpath.normpath(device) for device in devices)

@@ -61,10 +61,7 @@ def check_host(config: ServerConfig, *, folder: str, account: str, callback: boo
     """
     problems = [
         *(_fault_domain(config, folder) if callback or not config.fault_cb else ()),
-        *_unresolved(config),
-        *_folders(config),
-        *_devices(config, sysfs),
-        *certificate_problems(config.transport_config),
+        *missing_things(config, sysfs),
     ]
     notices: list[Notice] = []
     try:
@@ -74,11 +71,19 @@ def check_host(config: ServerConfig, *, folder: str, account: str, callback: boo
     except Fault as fault:
         problems.append(_from_fault((), fault))
     else:
-        problems += _hardware(config, facts, sysfs)
+        problems += unfit_hardware(config, facts, sysfs)
         planned = _planned(config, facts)
         problems += planned.problems
         notices += planned.notices
     return HostCheck(tuple(problems), tuple(notices))
+
+
+def missing_things(config: ServerConfig, sysfs: str = SYSFS) -> Iterator[Problem]:
+    """Yield what a configuration names and this host has not, or not so that it can be used: hosts, folders, devices, certificates."""
+    yield from _unresolved(config)
+    yield from _folders(config)
+    yield from _devices(config, sysfs)
+    yield from certificate_problems(config.transport_config)
 
 
 def _from_fault(where: Where, fault: Fault) -> Problem:
@@ -193,7 +198,8 @@ def _tiers(config: ServerConfig) -> Iterator[tuple[Where, StorageTier]]:
 # Hardware
 
 
-def _hardware(config: ServerConfig, facts: HostFacts, sysfs: str) -> Iterator[Problem]:
+def unfit_hardware(config: ServerConfig, facts: HostFacts, sysfs: str = SYSFS) -> Iterator[Problem]:
+    """Yield NUMA nodes and fabric interfaces that a host has not, and interfaces of another class than the first engine's."""
     known = ", ".join(sorted(facts.interfaces)) or "none at all"
     first = ""
     for index, (where, engine) in enumerate(engines_of(config)):

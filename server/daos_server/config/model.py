@@ -165,12 +165,12 @@ class EngineConfig(Section):
     disable_srx: Flag = Field(default=False, description="Do without shared receive contexts.")
     fabric_auth_key: Text = Field(default="", description="Authorization key of the fabric.")
     storage: Tiers = Field(
-        (), description="Storage tiers; the first is SCM."
+        default=(), description="Storage tiers; the first is SCM."
     )
     acceleration: Annotated[Acceleration, BeforeValidator(to_section)] = Field(default=Acceleration(), description="Data acceleration.")
     spdk_rpc_server: Annotated[SpdkRpcServer, BeforeValidator(to_section)] = Field(default=SpdkRpcServer(), description="SPDK's socket.")
     bdev_auto_faulty: Annotated[BdevAutoFaulty | None, BeforeValidator(to_section)] = Field(
-        None, description="Automatic eviction of SSDs; unset means the engine's default."
+        default=None, description="Automatic eviction of SSDs; unset means the engine's default."
     )
 
     @property
@@ -255,7 +255,7 @@ class ServerConfig(Section):
     fabric_auth_key: Text = Field(default="", description="Authorization key of the fabric.")
     socket_dir: Text = Field(default="/var/run/daos_server", description="Folder of the server's sockets.")
     engines: Engines = Field(
-        (), description="I/O engines; none means that the server only looks at the hardware."
+        default=(), description="I/O engines; none means that the server only looks at the hardware."
     )
     bdev_exclude: Addresses = Field(default=(), description="NVMe SSDs never to be touched.")
     disable_vfio: Flag = Field(default=False, description="Do without VFIO; needs a server run by root.")
@@ -276,7 +276,7 @@ class ServerConfig(Section):
     core_dump_filter: Byte = Field(default=0x13, description="Bits of what a core dump holds; 0 leaves the system's setting.")
     client_env_vars: Texts = Field(default=(), description="Environment of the clients, as KEY=VALUE.")
     control_metadata: Annotated[ControlMetadata, BeforeValidator(to_section)] = Field(
-        ControlMetadata(), description="Where the control plane keeps its data when metadata is on SSD."
+        default=ControlMetadata(), description="Where the control plane keeps its data when metadata is on SSD."
     )
     hyperthreads: Flag = Field(default=False, description="Accepted, not used.")
     recreate_superblocks: Flag = Field(default=False, description="Accepted, not used.")

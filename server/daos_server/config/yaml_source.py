@@ -18,6 +18,7 @@ import yaml
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_server.config.yaml_words import explained
 
 SIZE_LIMIT = 1 << 20
 """Largest file read, in bytes.  A configuration of 128 engines has about 100 KiB."""
@@ -173,8 +174,7 @@ def parse(text: str, path: str) -> Node | None:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        place = _place(error.problem_mark or error.context_mark)
-        raise syntax_fault(path, *place, error.problem or "not YAML") from error
+        raise syntax_fault(path, *explained(error, text, builder.long_quote)) from error
     except _RefusedError as error:
         raise syntax_fault(path, *error.place, error.problem) from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -207,6 +207,8 @@ class _Builder:
 
     def __init__(self) -> None:
         self.root: Node | None = None
+        self.long_quote = (0, 0)
+        """First and last line of the last quoted value that goes over several lines."""
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
         self._nodes = 0
@@ -215,7 +217,9 @@ class _Builder:
     def take(self, event: yaml.Event) -> None:
         match event:
             case yaml.ScalarEvent():
-                place = _place(event.start_mark)
+                place, end = _place(event.start_mark), _place(event.end_mark)
+                if end.line > place.line and not event.implicit[0]:
+                    self.long_quote = (place.line, end.line)
                 self._add(_scalar(event, place), place, event.anchor)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._open(event, _place(event.start_mark))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
@@ -34,7 +35,7 @@ def load(path: str, *, named: bool) -> tuple[ServerConfig | None, Finding]:
             found=f"there is no {path}",
             verdict="warning",
             why=UNKNOWN,
-            advice=f"make one, or name another with --config:\n  daos_server config generate > {path}",
+            advice=_making(path),
         )
     try:
         found = validate(path)
@@ -47,10 +48,27 @@ def load(path: str, *, named: bool) -> tuple[ServerConfig | None, Finding]:
             found=count + found.problems[0].text(found.path),
             verdict="stops",
             why=f"the server does not start with it; {UNKNOWN}",
-            advice=f"see them all:\n  daos_server config check {found.path}",
+            advice=f"see them all:\n  daos_server config check {quote(found.path)}",
         )
     engines = len(found.config.engines)
     return found.config, Finding(subject=SUBJECT, found=f"{found.path}, {engines} engine{'s' * (engines != 1)}", verdict="ok")
+
+
+def _making(path: str) -> str:
+    """Return how to make a configuration, by the command with the fewest options that works on this machine."""
+    from daos_server.generate.build import command_line
+    from daos_server.generate.host import read_facts
+    from daos_server.generate.options import GenerateOptions
+    from daos_server.generate.suggest import nearest
+
+    plainest = GenerateOptions()
+    try:
+        options = nearest(plainest, read_facts(plainest))
+    except Fault:
+        options = None
+    if options is None:
+        return f"write one, or name another with --config; why none can be made for this machine, this says:\n  {command_line(plainest)}"
+    return f"make one, or name another with --config:\n  {command_line(options)} > {quote(path)}"
 
 
 def derived(config: ServerConfig | None, account: str) -> Derived | None:

@@ -17,6 +17,7 @@ from daos_server.doctor import (
     iommu,
     kernel_settings,
     memlock,
+    names,
     ports,
     spdk_locks,
     system,
@@ -51,7 +52,11 @@ class Group:
 
 
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "Configuration": (Check("plan for this machine", configuration.plan), Check("control metadata", configuration.metadata)),
+    "Configuration": (
+        Check("plan for this machine", configuration.plan),
+        Check("what it names", names.check),
+        Check("control metadata", configuration.metadata),
+    ),
     "System": (
         Check("kernel", system.kernel),
         Check("interpreter", system.interpreter),
@@ -79,7 +84,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "This launch": (
         Check("memlock", memlock.check),
-        Check("what is handed down", lambda _, __: helper_check.surroundings()),
+        Check("what is handed down", lambda _, setting: helper_check.surroundings(setting.installation)),
     ),
     "Helper": (Check("helper", lambda _, setting: helper_check.program(setting.installation)),),
 }

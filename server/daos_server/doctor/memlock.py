@@ -6,7 +6,7 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING, NamedTuple
 
-from daos_bindings.linux import kernelfiles
+from daos_bindings.linux import capabilities, kernelfiles
 from daos_server.doctor import reading, units
 from daos_server.doctor.finding import Finding
 from daos_server.plan.units import bytes_text
@@ -84,11 +84,23 @@ def _unit_advice() -> str:
 
 def _login_advice(machine: Machine, setting: Setting, wanted: int | None) -> str:
     account = setting.installation.account
+    if not _may_raise_limits(machine):
+        # Neither prlimit nor a login can give what this process, and so any below it, is denied.
+        return (
+            "not even root can raise it here, as CAP_SYS_RESOURCE is denied: set it where this container or sandbox is started, such as\n"
+            "  docker run --ulimit memlock=-1"
+        )
     login = login_limit(machine, account)
     here = "for this shell, as root:\n  prlimit --memlock=unlimited --pid $$\n"
     if login is not None and enough(parse_limit(login.value), wanted):
         return f"{here}or log in again as {account}: {login.place} has it already"
     return f"{here}and for logins of {account} from the next one on:\n  echo '{account} - memlock unlimited' > {LIMITS_FILE}"
+
+
+def _may_raise_limits(machine: Machine) -> bool:
+    """Tell whether root can raise hard limits here; if that is not known, that it can."""
+    held = next((line.split()[-1] for line in reading.lines(f"{machine.proc}/self/status") if line.startswith("CapBnd:")), "f" * 16)
+    return bool(int(held, 16) >> capabilities.NAMES["CAP_SYS_RESOURCE"] & 1)
 
 
 def login_limit(machine: Machine, account: str) -> Login | None:

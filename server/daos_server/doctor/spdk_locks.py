@@ -47,19 +47,25 @@ def _file(machine: Machine, setting: Setting, name: str) -> Finding:
     subject = printable(path)
     info = os.lstat(path)
     if not stat.S_ISREG(info.st_mode):
-        return _foreign(subject, path, "no regular file", setting, name)
+        return _foreign(subject, _removal(path), "no regular file", setting, name)
     owner, ours = user_name(info.st_uid), info.st_uid == setting.uid
     try:
         pid = holder(path)
     except PermissionError:
         found = f"belongs to {owner}; whether it is locked, root can see"
-        return _foreign(subject, path, found, setting, name) if setting.uid is not None and not ours else _unknown(subject, found)
+        ask = "see who holds it, as root:\n  daos_server doctor"
+        return _foreign(subject, ask, found, setting, name) if setting.uid is not None and not ours else _unknown(subject, found)
     if pid is not UNLOCKED:
         return _held(machine, setting, name, subject, owner, pid)
     found = f"belongs to {owner}, and no process holds it"
     if ours:
         return Finding(subject=subject, found=found, verdict="ok")
-    return _unknown(subject, found) if setting.uid is None else _foreign(subject, path, found, setting, name)
+    return _unknown(subject, found) if setting.uid is None else _foreign(subject, _removal(path), found, setting, name)
+
+
+def _removal(path: str) -> str:
+    """Only for what no process holds: a lock on a removed file keeps nobody out."""
+    return f"remove it, as no process holds it:\n  rm {quote(path)}"
 
 
 def _unknown(subject: str, found: str) -> Finding:
@@ -75,13 +81,13 @@ def _held(machine: Machine, setting: Setting, name: str, subject: str, owner: st
     return Finding.of(subject, found, right=ours, why=why, advice=advice, bad=_gravity(setting, name))
 
 
-def _foreign(subject: str, path: str, found: str, setting: Setting, name: str) -> Finding:
+def _foreign(subject: str, advice: str, found: str, setting: Setting, name: str) -> Finding:
     return Finding.of(
         subject,
         found,
         right=False,
         why=f"engines, which run as {setting.installation.account}, cannot open it, and so not the SSD",
-        advice=f"remove it, if no process holds it, which fuser shows:\n  fuser {quote(path)} || rm {quote(path)}",
+        advice=advice,
         bad=_gravity(setting, name),
     )
 

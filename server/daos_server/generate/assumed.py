@@ -32,7 +32,7 @@ def interfaces(topology: Topology, options: GenerateOptions, directory: str = NE
     found = []
     for rank, name, node in ranks:
         net_class, is_up = _state(f"{directory}/{name}")
-        if net_class in PROVIDERS:
+        if net_class in PROVIDERS and name.isascii() and name.isprintable():  # others cannot be named in a configuration
             priority = rank + (0 if is_up else DOWN)
             provider = asked or PROVIDERS[net_class]
             found.append(FabricInterface(provider=provider, device=name, numa_node=node, priority=priority, net_class=net_class))

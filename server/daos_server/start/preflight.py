@@ -45,11 +45,12 @@ class Ready:
     domain: str
 
 
-def check(loaded: LoadedConfig, say: Callable[[str], None]) -> Ready:
+def check(loaded: LoadedConfig, say: Callable[[str], None], *, folder: str) -> Ready:
     """Check everything that a start needs, on behalf of this process's user.
 
     :param loaded: the configuration, options already in it.
     :param say: told of each thing that was found right, before the next one is looked at.
+    :param folder: the folder that a fault domain callback must lie below: the installation's, as for ``config check --host``.
     :raises Fault: for the first thing that is wrong; of what is derived, see ``Ready.derived.faults``.
     """
     config = loaded.config
@@ -61,7 +62,7 @@ def check(loaded: LoadedConfig, say: Callable[[str], None]) -> Ready:
     wait_for_interfaces(config, loaded.path, say)
     scan = scan_fabric(config, say)
     derived = derive(config, read_host())
-    domain = fault_domain(config, folder=os.path.dirname(loaded.path))
+    domain = fault_domain(config, folder=folder)
     say(f"fault domain: {domain}")
     check_net_class(config, scan)
     return Ready(loaded=loaded, scan=scan, derived=derived, domain=domain)

@@ -60,13 +60,18 @@ class Filter:
                 inside = False
 
 
+def sounds_secret(name: str) -> bool:
+    """Tell whether what has this name may be a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def of_config(config: ServerConfig) -> set[str]:
     """Return the secrets of a configuration: keys of the fabric, and variables of engines and clients whose names sound so."""
     found = {config.fabric_auth_key, *(engine.fabric_auth_key for engine in config.engines)}
     variables = [*config.client_env_vars, *(entry for engine in config.engines for entry in engine.env_vars)]
     for entry in variables:
         name, _, value = entry.partition("=")
-        if _SECRET_NAME.search(name):
+        if sounds_secret(name):
             found.add(value)
     return found - {""}
 
@@ -74,6 +79,6 @@ def of_config(config: ServerConfig) -> set[str]:
 def environment(variables: Mapping[str, str]) -> Iterator[bytes]:
     """Yield the environment as lines, sorted; values of variables that are not known to be harmless are hidden."""
     for name in sorted(variables):
-        harmless = (name in HARMLESS or name.startswith(HARMLESS_PREFIXES)) and not _SECRET_NAME.search(name)
+        harmless = (name in HARMLESS or name.startswith(HARMLESS_PREFIXES)) and not sounds_secret(name)
         value = variables[name] if harmless else HIDDEN.decode()
         yield f"{name}={value}\n".encode("utf-8", "backslashreplace")

@@ -44,6 +44,7 @@ NOTICE_RULES: tuple[Callable[[ServerConfig], Iterator[Notice]], ...] = (
     notices.unused_tier_keys,
     notices.missing_log_files,
     notices.empty_variables,
+    notices.unusual_providers,
     notices.replaced_providers,
     notices.replaced_variables,
     notices.shared_receive_stays_off,

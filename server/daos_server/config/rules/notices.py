@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from daos_pbin import codes
@@ -26,6 +27,9 @@ SETTINGS_OF_VARIABLES = {
 """Variables that the server gives its engines itself, and the key that each is made from."""
 _ALWAYS = frozenset({"CRT_CTX_SHARE_ADDR", "CRT_TIMEOUT", "FI_OFI_RXM_USE_SRX", "D_PROVIDER", "D_INTERFACE", "D_PORT"})
 """Given even where the key is not set; the others only where it is."""
+
+_NOT_NAME = re.compile(r"\W", re.ASCII)
+_PROVIDER = re.compile(r"(?:ofi|ucx)\+\w+(?:[;+]\w+)*", re.ASCII)
 
 
 def single_access_point(config: ServerConfig) -> Iterator[Notice]:
@@ -67,7 +71,8 @@ def empty_variables(config: ServerConfig) -> Iterator[Notice]:
         for index, entry in enumerate(entries):
             name, _, value = entry.partition("=")
             if not (name and value):
-                yield Notice((*where, index), f"{quoted(entry)} is not KEY=VALUE and is left out")
+                # What follows the name may be a secret.
+                yield Notice((*where, index), f"{quoted(_NOT_NAME.split(entry, maxsplit=1)[0])} is not KEY=VALUE and is left out")
             elif name in seen:
                 yield Notice((*where, index), f"{name} is in the list twice; the first counts")
             seen.add(name)
@@ -89,6 +94,17 @@ def replaced_providers(config: ServerConfig) -> Iterator[Notice]:
         if engine.provider and config.provider and engine.provider != config.provider:
             message = f"{quoted(engine.provider)} gives way to the server's provider {quoted(config.provider)} when the engine starts"
             yield Notice((*where, "provider"), message)
+
+
+def unusual_providers(config: ServerConfig) -> Iterator[Notice]:
+    """Nothing but the fabric libraries knows all providers, so a strange name may be right; a stray quote makes one as well."""
+    given: list[tuple[Where, str]] = [(("provider",), config.provider)]
+    given += [((*where, "provider"), engine.provider) for where, engine in engines_of(config)]
+    for where, text in given:
+        for name in filter(None, text.split(",")):
+            if not _PROVIDER.fullmatch(name.strip()):
+                message = f"{quoted(name)} does not look like a provider, such as ofi+tcp or ucx+dc_x"
+                yield Notice(where, f"{message}; 'daos_server network scan --provider all' lists those of this host")
 
 
 def shared_receive_stays_off(config: ServerConfig) -> Iterator[Notice]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
+from daos_server.config.fields import quoted
 from daos_server.config.model import EngineConfig, ServerConfig, StorageTier
 from daos_server.config.problems import Problem, Where
 from daos_server.config.rules.parts import absolute, engines_of
@@ -76,9 +78,12 @@ def _dcpm_tier(where: Where, tier: StorageTier) -> Iterator[Problem]:
 def _bdev_tier(where: Where, tier: StorageTier) -> Iterator[Problem]:
     place: Where = (*where, "bdev_list")
     if tier.storage_class == "nvme":
-        if not tier.bdev_list or any("/" in device or ":" not in device for device in tier.bdev_list):
+        if not tier.bdev_list:
             message = "has no PCI addresses, which class nvme needs"
             yield Problem(place, message, "name the SSDs, such as [0000:81:00.0], or use class file or kdev")
+        elif wrong := next((device for device in tier.bdev_list if parse_pci(device) is None), ""):
+            message = f"{quoted(wrong)} is not a PCI address, which class nvme needs"
+            yield Problem(place, message, "write it as domain:bus:device.function, such as 0000:81:00.0, or use class file or kdev")
     elif not tier.bdev_list:
         yield Problem(place, f"is empty, and class {tier.storage_class} needs it", "name paths, such as [/var/daos/bdev0]")
     else:
