@@ -72,7 +72,7 @@ unit: build-ext ## Run only the linters and the tests that need no root
 lint: build-ext ## Run only the linters: ruff, mypy --strict, import-linter, the launcher's analyser
 	@$(VENV_PYTHON) -m pytest tests/unit/test_linters.py $(PYTEST_ARGS)
 
-fuzz: build-ext deps ## Fuzz launcher and protocol for FUZZ_SECONDS each; the launcher as root
+fuzz: $(VENV)/stamp deps ## Fuzz launcher and protocol for FUZZ_SECONDS each; the launcher as root
 	@packaging/deps.sh --fuzz || echo "fuzz: AFL++ IS NOT HERE" >&2
 	@$(VENV_PYTHON) $(PIP) --target build/fuzz-tools "$(ATHERIS)" || echo "fuzz: ATHERIS DOES NOT INSTALL for this interpreter" >&2
 	@PYTHONPATH=$(SOURCE_PATH):packaging:tests/support:build/fuzz-tools $(VENV_PYTHON) -B tests/fuzz/run.py \

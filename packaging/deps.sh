@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 # Brings in what a build needs from the distribution.  As root where apt-get exists: installs what is missing.
-# Elsewhere: names it.  Says nothing when nothing is missing.  With --tests: what only the tests need, instead.
+# Elsewhere: names it.  Says nothing when nothing is missing.  With --tests: what only the tests need, instead; with --fuzz: what "make fuzz" needs.
 set -eu
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-for_tests=no
-[ "${1-}" != --tests ] || for_tests=yes
+purpose=${1-}
 
 newest_python() {
     ls /usr/bin/python3.1[1-9] 2>/dev/null | sort -V | tail -n 1
@@ -20,7 +19,11 @@ compiles() {  # compiles HEADER [FLAG...]: whether a C program can include the h
 
 test_packages() {  # prints what the tests miss; guests are x86_64 machines, and so must the host be
     ! command -v gcc >/dev/null || compiles rdma/fabric.h || echo libfabric-dev
+    [ -x /usr/bin/strace ] || echo strace
+    [ -x /usr/bin/valgrind ] || echo valgrind
+    [ -x /usr/bin/cppcheck ] || echo cppcheck
     [ "$(uname -m)" = x86_64 ] || return 0
+    ! command -v gcc >/dev/null || compiles nvm_management.h || echo libipmctl-dev
     [ -x /usr/bin/qemu-system-x86_64 ] || echo qemu-system-x86
     [ -x /sbin/depmod ] || echo kmod
     [ -x /usr/sbin/nvme ] || echo nvme-cli
@@ -30,8 +33,12 @@ test_packages() {  # prints what the tests miss; guests are x86_64 machines, and
 }
 
 missing_packages() {  # prints the Debian names of what is missing
-    if [ "$for_tests" = yes ]; then
+    if [ "$purpose" = --tests ]; then
         test_packages
+        return
+    fi
+    if [ "$purpose" = --fuzz ]; then
+        [ -x /usr/bin/afl-clang-fast ] || echo afl++ clang
         return
     fi
     python=$(newest_python)
