@@ -93,10 +93,22 @@ def opened_in_place(path: str, root: str) -> Iterator[int]:
     """Open a directory that stays where the policy allows it for as long as the block lasts.
 
     :param root: the mount root that contains it.
-    :raises Fault: as ``opened``, and 2105 if somebody else than root could move it out of the mount root.
+    :raises Fault: as ``opened``; 2105 if somebody else than root could move it out of the mount root, 2181 if what is mounted on
+        it would be seen only from here.
     """
     with _held_parents(path, root), opened(path) as descriptor:
+        _check_seen_by_all(descriptor, path)
         yield descriptor
+
+
+def _check_seen_by_all(descriptor: int, path: str) -> None:
+    """Refuse a place on a slave mount: what is mounted there, or taken away, is so only for us.
+
+    :raises Fault: 2181.
+    """
+    mount = by_id(syscalls.statx_mount(descriptor).mount_id)
+    if mount is not None and any(tag.startswith("master:") for tag in mount.propagation):
+        raise Fault(codes.STORAGE_MOUNT_HIDDEN, object=path, path=path, mount=printable(mount.mount_point))
 
 
 @contextmanager
@@ -202,7 +214,7 @@ def unmount(path: str, context: Context) -> Work[bool]:
     """Take away whatever of ours is mounted on the directory.
 
     :returns: whether anything was.
-    :raises Fault: 2106 for a mount that is not ours, 2103 if it is busy.
+    :raises Fault: 2106 for a mount that is not ours, 2103 if it is busy, 2181 if only we would see it gone.
     """
     changed = False
     for _ in range(STACK_LIMIT):
@@ -212,6 +224,7 @@ def unmount(path: str, context: Context) -> Work[bool]:
         _check_ours(path, mount, context)
         parent, name = split(path)
         with opened(parent) as parent_fd:
+            _check_seen_by_all(parent_fd, path)
             detached = yield from detach(path, parent_fd, name, mount.mount_id)
         changed = changed or detached.detached
     raise Fault(codes.STORAGE_MOUNT_BUSY, object=path, target=path, cause=f"{STACK_LIMIT} mounts on top of each other")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 // daos_server_helper: the setuid-root entry to the privileged monitor, which is Python and so cannot be setuid itself.  It
 // checks who calls, throws away whatever the caller could have left to it, becomes uid 0 fully, and executes one program
-// with one argument of its own making, the caller's real uid.  It reads neither arguments nor environment, allocates
-// nothing, and has its paths compiled in (packaging/daos_install/launcher.py).
+// with one argument of its own making, the caller's uid.  It reads neither arguments nor environment, allocates nothing, and
+// has its paths compiled in.  Started by root with a socket, as systemd does, it needs no setuid bit: the caller is the peer.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,21 +20,25 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bounding.h"  // BOUNDING_SET, generated from the privilege table
+#include "caller.h"
+#include "trail.h"
 
 enum failure {  // exit codes, a contract with pbin's session, which turns them into faults
     NOT_SETUID = 70, NOSUID_MOUNT = 71, NO_NEW_PRIVILEGES = 72, CALLER_REFUSED = 73, LIMIT_TOO_LOW = 74,
     ACCOUNT_WRONG = 75, UNSAFE_PROGRAM = 76, SYSTEM_CALL = 77, FOREIGN_NAMESPACE = 78,
 };
 
-// Writes one line to stderr and ends.  A stderr that cannot be written changes nothing.
+// Writes one line to the audit trail and one to stderr, and ends.  Neither that cannot be written changes anything.
 __attribute__((noreturn)) static void refuse(enum failure code, const char *first, const char *second, const char *third) {
     const char *parts[] = {"daos_server_helper: ", first, second, third, "\n"};
     struct iovec line[5];
-    for (size_t i = 0; i < 5; i++)
-        line[i] = (struct iovec){(void *)(uintptr_t)parts[i], strlen(parts[i])};
+    for (size_t i = 0; i < 5; i++) line[i] = (struct iovec){(void *)(uintptr_t)parts[i], strlen(parts[i])};
+    (void)signal(SIGPIPE, SIG_IGN), (void)signal(SIGXFSZ, SIG_IGN);  // which would take the exit code away
+    tell_refused((const char *const[]){first, second, third});
     (void)!writev(2, line, 5);
     _exit((int)code);
 }
@@ -165,15 +169,14 @@ static void cut_capabilities(void) {
 }
 
 int main(void) {
-    static char interpreter[] = INTERPRETER, isolated[] = "-I", no_site[] = "-S", no_cache[] = "-B", start[] = START_FILE, digits[16];
+    static char interpreter[] = INTERPRETER, isolated[] = "-I", no_site[] = "-S", no_cache[] = "-B", start[] = START_FILE, digits[24];
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C.UTF-8", zone[] = "TZ=UTC";
-    char *argument = &digits[sizeof(digits) - 1], *environment[] = {path, locale, zone, NULL};
-    const uid_t caller = getuid();
+    char *environment[] = {path, locale, zone, NULL};
 
     need(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) | prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0), "PR_SET_DUMPABLE or PR_SET_PDEATHSIG");
     reset_descriptors();
     need_root();
-    const uid_t account = account_of(ACCOUNT_FILE);
+    const uid_t account = account_of(ACCOUNT_FILE), caller = asking().uid;
     if (caller != 0 && caller != account)
         refuse(CALLER_REFUSED, "only root and the account that owns ", ACCOUNT_FILE, " may call it; run daos_server as that account");
     if (account_of(WORKER_FILE) == account)
@@ -184,15 +187,13 @@ int main(void) {
     need_stream(1, O_RDONLY, "stdout");
     (void)umask(077);
     need(chdir("/"), "chdir");
-    need(setsid(), "setsid, which fails for the leader of a process group,");  // whose terminal could stop or end the monitor
+    need(getuid() == 0 && getsid(0) == getpid() ? 0 : setsid(), "setsid, which fails for the leader of a process group,");
     need(personality(PER_LINUX), "personality");
     (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);  // a kernel without keyrings has none to leave
     reset_signals();
     reset_limits();
     become_root();
     cut_capabilities();
-    for (uid_t rest = caller; argument == &digits[sizeof(digits) - 1] || rest != 0; rest /= 10)
-        *--argument = (char)('0' + rest % 10);
-    char *arguments[] = {interpreter, isolated, no_site, no_cache, start, argument, NULL};
+    char *arguments[] = {interpreter, isolated, no_site, no_cache, start, decimal(digits, caller), NULL};
     need(execve(interpreter, arguments, environment), "execve of " INTERPRETER);
 }

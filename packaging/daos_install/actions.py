@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daos_install import accounts, interpreter, manifest, programs, stages
+from daos_install import accounts, interpreter, manifest, programs, stages, units
 from daos_install.accounts import Account
 from daos_install.errors import InstallError
 from daos_install.interpreter import Interpreter, require_trusted
@@ -55,6 +55,7 @@ def launcher_paths(layout: Layout, found: Interpreter) -> LauncherPaths:
         account_file=layout.account_file,
         worker_file=layout.worker_file,
         launcher=layout.helper,
+        refusals_file=layout.audit_read_log,
     )
 
 
@@ -110,6 +111,8 @@ def planned(layout: Layout, found: Interpreter, built: stages.Stages, server: Ac
         content.add_tree(libs, target)
         for name in packages:
             content.add_tree(built.ours / name, f"{target}/{name}")
+    content.folders += [Folder(path, shared=True) for path in (str(Path(layout.units).parent), layout.units)]
+    content.items += units.items(layout)
     content.items += shared_items(layout)
     content.folders += [Folder(path) for path in sorted({str(Path(item.path).parent) for item in shared_items(layout)})]
     content.items += [
@@ -156,7 +159,7 @@ def own(layout: Layout, say: Say) -> None:
 def uninstall(layout: Layout, say: Say) -> None:
     """Remove what the manifest names, and nothing else; say what was left, and why.
 
-    :raises InstallError: if nothing is installed there, or storage is mounted on it.
+    :raises InstallError: if nothing is installed there, storage is mounted on it, or systemd listens for it.
     """
     require_root("uninstall")
     record = layout.staged(layout.manifest)
@@ -166,6 +169,7 @@ def uninstall(layout: Layout, say: Say) -> None:
         raise InstallError(f"nothing is installed under {layout.prefix} ({record} is not there); was it another PREFIX?")
     recorded = manifest.read(record)
     going = accounts.removable(layout.manifest, recorded.accounts)
+    units.refuse_socket(layout)
     refuse_mounts([*sorted(recorded.data), layout.prefix])
     refuse_processes(going)
     remove_file(layout, layout.helper)

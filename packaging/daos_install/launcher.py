@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,12 @@ HARDENING = (
     "-std=gnu11",
     "-O2",
     "-fPIE",
-    "-pie",
-    "-fstack-protector-strong",
-    "-Wl,-z,relro,-z,now,-z,noexecstack",
+    "-pie",  # not static: a corrected libc reaches it at once, and the loader clears what AT_SECURE forbids
+    "-fstack-protector-all",
+    "-fno-strict-aliasing",
+    "-fno-strict-overflow",
+    "-fno-delete-null-pointer-checks",
+    "-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text",
     "-U_FORTIFY_SOURCE",  # Ubuntu presets it, and a second value would be a warning
 )
 OPTIONAL = (
@@ -28,6 +32,8 @@ OPTIONAL = (
     ("-fcf-protection=full", "-mbranch-protection=standard"),
     ("-fstack-clash-protection",),
     ("-ftrivial-auto-var-init=zero",),
+    ("-fzero-call-used-regs=used-gpr",),
+    ("-fstrict-flex-arrays=3",),
 )
 """Of each group, the first that the compiler takes."""
 
@@ -44,6 +50,7 @@ class LauncherPaths:
     account_file: str
     worker_file: str
     launcher: str
+    refusals_file: str
 
     def macros(self) -> list[str]:
         """Return the compiler's -D arguments."""
@@ -53,20 +60,24 @@ class LauncherPaths:
             "ACCOUNT_FILE": self.account_file,
             "WORKER_FILE": self.worker_file,
             "SELF_FILE": self.launcher,
+            "REFUSALS_FILE": self.refusals_file,
         }
         return [f'-D{name}="{value}"' for name, value in values.items()]
 
 
-def compile_launcher(paths: LauncherPaths, output: Path, *, extra: tuple[str, ...] = (), compiler: str = "/usr/bin/gcc") -> None:
+def compile_launcher(
+    paths: LauncherPaths, output: Path, *, extra: tuple[str, ...] = (), compiler: str = "/usr/bin/gcc", source: Path = LAUNCHER
+) -> None:
     """Compile the launcher to ``output``.
 
     :param extra: further compiler arguments, such as ``-fanalyzer``.
+    :param source: the file to compile: for tests, one that includes the launcher.
     :raises InstallError: with the compiler's own words.
     """
     with tempfile.TemporaryDirectory(prefix="daos-launcher-") as folder:
         (Path(folder) / "bounding.h").write_text(bounding_header(), encoding="ascii")
-        flags = [*HARDENING, *supported(compiler, Path(folder)), *WARNINGS, *extra]
-        run([compiler, *flags, f"-I{folder}", *paths.macros(), str(LAUNCHER), "-o", str(output)])
+        flags = [*HARDENING, *supported(compiler), *WARNINGS, *extra]
+        run([compiler, *flags, f"-I{folder}", f"-I{LAUNCHER.parent}", *paths.macros(), str(source), "-o", str(output)])
 
 
 def bounding_header() -> str:
@@ -74,18 +85,18 @@ def bounding_header() -> str:
     return run([sys.executable, "-I", "-S", "-B", str(SOURCE / "packaging" / "generate_bounding.py")])
 
 
-def supported(compiler: str, folder: Path) -> list[str]:
+@functools.cache
+def supported(compiler: str) -> tuple[str, ...]:
     """Return the first flag of each optional group that the compiler takes without a warning."""
-    probe = folder / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n", encoding="ascii")
-    chosen = []
-    for group in OPTIONAL:
-        for flag in group:
-            command = [compiler, "-O2", "-Werror", flag, str(probe), "-o", str(folder / "probe")]
-            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                chosen.append(flag)
-                break
-    return chosen
+    with tempfile.TemporaryDirectory(prefix="daos-probe-") as folder:
+        probe = Path(folder) / "probe.c"
+        probe.write_text("int main(void) { return 0; }\n", encoding="ascii")
+
+        def takes(flag: str) -> bool:
+            command = [compiler, "-O2", "-Werror", flag, str(probe), "-o", f"{folder}/probe"]
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+        return tuple(flag for group in OPTIONAL for flag in [next(filter(takes, group), "")] if flag)
 
 
 def run(command: list[str], *, folder: Path | None = None) -> str:

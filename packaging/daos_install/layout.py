@@ -70,6 +70,16 @@ class Layout:
         return f"{self.bin}/daos_server_helper"
 
     @property
+    def socket(self) -> str:
+        """Where systemd listens for the helper, once root has enabled that."""
+        return f"{self.rundir}.sock"
+
+    @property
+    def units(self) -> str:
+        """Folder of systemd's units; one that systemd looks into by itself if the prefix is /usr or /usr/local."""
+        return f"{self.prefix}/lib/systemd/system"
+
+    @property
     def helper_dir(self) -> str:
         return f"{self.prefix}/libexec/daos/helper"
 
@@ -116,6 +126,10 @@ class Layout:
     @property
     def audit_log(self) -> str:
         return f"{self.log_dir}/helper.log"
+
+    @property
+    def audit_read_log(self) -> str:
+        return f"{self.log_dir}/helper-read.log"
 
     @property
     def policy_file(self) -> str:

@@ -39,6 +39,7 @@ main(
     Installation(
         prefix={prefix!r},
         helper={helper!r},
+        helper_socket={socket!r},
         helper_lib={helper_dir!r},
         config_file={config!r},
         policy_file={policy!r},
@@ -73,6 +74,7 @@ def server_program(layout: Layout, interpreter: str) -> str:
         lib=layout.server_lib,
         prefix=layout.prefix,
         helper=layout.helper,
+        socket=layout.socket,
         helper_dir=layout.helper_dir,
         config=f"{layout.sysconfdir}/daos_server.yml",
         policy=layout.policy_file,

@@ -13,7 +13,7 @@ from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
 from daos_pbin.conversation import DEADLINE_S, GRACE_S, PING_DEADLINE_S, START_S, STOP_S, Conversation
-from daos_pbin.process import GONE, PROGRAM, HelperProcess
+from daos_pbin.process import GONE, PROGRAM, reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ class PlainSession:
         self,
         program: str | Sequence[str] = PROGRAM,
         *,
+        socket: str = "",
         on_log: OnLog | None = None,
         start_s: float = START_S,
         grace_s: float = GRACE_S,
         stop_s: float = STOP_S,
     ) -> None:
         self._program = program
+        self._socket = socket
         self._start_s = start_s
         self._grace_s = grace_s
         self._stop_s = stop_s
@@ -54,11 +56,12 @@ class PlainSession:
         self._writing = False
 
     def __enter__(self) -> PlainSession:
-        self._process = HelperProcess(self._program)
+        self._process = reach(self._program, self._socket)
         self._left = False
         self._poll = poll()
         for fd in (self._process.stdout, self._process.stderr, self._process.pidfd):
-            self._poll.register(fd, POLLIN)
+            if fd != GONE:
+                self._poll.register(fd, POLLIN)
         return self
 
     def __exit__(
@@ -82,7 +85,7 @@ class PlainSession:
 
     @property
     def pid(self) -> int:
-        """Process id of the helper."""
+        """Process id of the helper; 0 if it is behind a socket."""
         return self._process.pid
 
     def call(
@@ -190,6 +193,9 @@ class PlainSession:
 
     def _await_exit(self) -> None:
         """The helper has closed its end of a pipe, as it does when it ends: give it the time to do that as well."""
+        if self._process.pidfd == GONE:  # a socket, of which that is all that can be seen
+            self._on_exit()
+            return
         ending = poll()
         ending.register(self._process.pidfd, POLLIN)
         if not ending.poll(self._stop_s * 1000):
@@ -214,15 +220,14 @@ class PlainSession:
             return
         self._process.reap()
         self._exited = True
-        self._poll.unregister(self._process.pidfd)
+        if self._process.pidfd != GONE:
+            self._poll.unregister(self._process.pidfd)
         if self._left:
             return
-        from daos_pbin.endings import fault_of_ending
-
         try:
             self._take(self._process.last_output())
         finally:
-            self._conversation.end(fault_of_ending(self._process.program, self._process.status, self._process.errors()))
+            self._conversation.end(self._process.ending())
 
     def _end(self, reason: str) -> None:
         from daos_pbin.endings import session_closed

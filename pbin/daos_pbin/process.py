@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from daos_pbin.connection import HelperConnection
+    from daos_pbin.faults import Fault
+
     SpawnAction = tuple[int, int] | tuple[int, int, int]
 
 PROGRAM = "/opt/daos/bin/daos_server_helper"
@@ -35,18 +38,20 @@ class HelperProcess:
     """A running helper; ``stdin``, ``stdout`` and ``stderr`` are the caller's, non-blocking, ends of its pipes.
 
     :param program: absolute path, or the arguments of a program that starts with one.
+    :param aside: what else its end is to be explained by.
     :raises Fault: 4 if the program is missing or may not be executed; 2017 if it cannot be started for another reason.
     """
 
-    __slots__ = ("_errors", "pid", "pidfd", "program", "reaped", "status", "stderr", "stdin", "stdout")
+    __slots__ = ("_aside", "_errors", "pid", "pidfd", "program", "reaped", "status", "stderr", "stdin", "stdout")
 
-    def __init__(self, program: str | Sequence[str] = PROGRAM) -> None:
+    def __init__(self, program: str | Sequence[str] = PROGRAM, aside: str = "") -> None:
         arguments = [program] if isinstance(program, str) else [*program]
         if not arguments or not arguments[0].startswith("/"):
             raise ValueError("the helper's program must be an absolute path")
         self.program = arguments[0]
         self.status: int | None = None
         self.reaped = False
+        self._aside = aside
         self._errors = bytearray()
         self.stdin = self.stdout = self.stderr = self.pidfd = GONE
         _reap_earlier()
@@ -55,7 +60,7 @@ class HelperProcess:
             self.pidfd = os.pidfd_open(self.pid)
         except OSError as error:
             self.close()
-            raise _start_fault(self.program, error) from None
+            raise _start_fault(self.program, error, aside) from None
 
     def _start(self, arguments: list[str]) -> int:
         theirs: list[int] = []
@@ -105,8 +110,14 @@ class HelperProcess:
         return bytes(rest)
 
     def errors(self) -> str:
-        """Return the end of what the child wrote to its standard error, as text."""
-        return self._errors.decode("utf-8", "replace").strip()
+        """Return the end of what the child wrote to its standard error, as text, and what there is to say besides."""
+        return "\n".join(filter(None, (self._errors.decode("utf-8", "replace").strip(), self._aside)))
+
+    def ending(self) -> Fault:
+        """Return what its end, once it is reaped, means for whatever waits for an answer."""
+        from daos_pbin.endings import fault_of_ending
+
+        return fault_of_ending(self.program, self.status, self.errors())
 
     def reap(self) -> None:
         """Collect the child, whose end ``pidfd`` has announced, and what it last wrote to its standard error.
@@ -150,6 +161,25 @@ class HelperProcess:
         self.close()
         if not self.reaped:
             _unreaped.append(self.pid)
+
+
+def reach(program: str | Sequence[str], socket: str) -> HelperProcess | HelperConnection:
+    """Return a helper: the one behind the socket if somebody listens there, else the program as a child.
+
+    :param socket: path; empty if there is none.
+    :raises Fault: as ``HelperProcess``.
+    """
+    aside = ""
+    if socket:
+        from daos_pbin.connection import HelperConnection
+
+        try:
+            return HelperConnection(socket)
+        except FileNotFoundError:
+            aside = ""
+        except OSError as error:
+            aside = f"the helper's socket {socket} does not answer: {error.strerror or error}"
+    return HelperProcess(program, aside)
 
 
 def _pipe(theirs: list[int], *, child_reads: bool) -> tuple[int, int]:
@@ -203,11 +233,11 @@ def _reap_earlier() -> None:
             _unreaped.remove(pid)
 
 
-def _start_fault(program: str, error: OSError) -> Exception:
+def _start_fault(program: str, error: OSError, aside: str) -> Exception:
     from daos_pbin import codes
     from daos_pbin.faults import Fault
 
-    cause = error.strerror or str(error)
+    cause = "\n".join(filter(None, (error.strerror or str(error), aside)))
     if isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError)):
         return Fault(codes.PRIVILEGED_HELPER_NOT_AVAILABLE, helper=program, object=program, cause=cause)
     return Fault(codes.HELPER_START_FAILED, helper=program, reason="the system could not start it", object=program, cause=cause)

@@ -4,7 +4,8 @@
     async with HelperSession() as helper:
         answer = await helper.call(ScmCheckFormat(mountpoint="/mnt/daos"))
 
-Any number of calls may be open at once.  No threads, no child watcher: the helper is a process on three pipes and a pidfd.
+Any number of calls may be open at once.  No threads, no child watcher: the helper is a process on three pipes and a pidfd, or is
+behind a socket.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from daos_pbin.conversation import DEADLINE_S, GRACE_S, PING_DEADLINE_S, START_S, STOP_S, Conversation, Pong
-from daos_pbin.endings import fault_of_ending, session_closed
-from daos_pbin.process import PROGRAM, HelperProcess
+from daos_pbin.endings import session_closed
+from daos_pbin.process import GONE, PROGRAM, reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ class HelperSession:
     """One helper process and the conversation with it.
 
     :param program: absolute path of the launcher, or the arguments of a program that starts with one.
+    :param socket: path of the socket behind which systemd starts the helper; it is used, and the program is not, where somebody
+        listens.
     :param on_log: called with each log line of the helper.
     :param start_s: how many seconds the helper may take until its hello.
     :param grace_s: how many seconds the helper may take to answer after a deadline or a cancel; it may have to undo a step.  A
@@ -38,7 +41,8 @@ class HelperSession:
     :param stop_s: how many seconds the helper may take to end when it is asked to; then it is killed.
 
     Entering raises ``Fault``: 3 or 2016 or 2017 if the launcher refuses, 4 if it is missing, 2000 if helper and server are of
-    different releases, 2012 if the helper ends early.  Leaving ends the helper and waits for its end; open calls get 2012.
+    different releases, 2012 if the helper ends early, 2180 if it does so behind a socket without a word.  Leaving ends the helper and
+    waits for its end; open calls get 2012.
     An exception from a callback goes to the event loop's exception handler and changes nothing else.
     """
 
@@ -46,12 +50,14 @@ class HelperSession:
         self,
         program: str | Sequence[str] = PROGRAM,
         *,
+        socket: str = "",
         on_log: OnLog | None = None,
         start_s: float = START_S,
         grace_s: float = GRACE_S,
         stop_s: float = STOP_S,
     ) -> None:
         self._program = program
+        self._socket = socket
         self._start_s = start_s
         self._grace_s = grace_s
         self._stop_s = stop_s
@@ -63,10 +69,11 @@ class HelperSession:
         self._loop = asyncio.get_running_loop()
         self._greeted = self._loop.create_future()
         self._exited = self._loop.create_future()
-        self._process = HelperProcess(self._program)
+        self._process = reach(self._program, self._socket)
         self._loop.add_reader(self._process.stdout, self._on_output)
-        self._loop.add_reader(self._process.stderr, self._on_errors)
-        self._loop.add_reader(self._process.pidfd, self._on_exit)
+        if self._process.pidfd != GONE:
+            self._loop.add_reader(self._process.stderr, self._on_errors)
+            self._loop.add_reader(self._process.pidfd, self._on_exit)
         try:
             await asyncio.wait([self._greeted], timeout=self._start_s)
             if not self._greeted.done():
@@ -94,7 +101,7 @@ class HelperSession:
 
     @property
     def pid(self) -> int:
-        """Process id of the helper."""
+        """Process id of the helper; 0 if it is behind a socket."""
         return self._process.pid
 
     async def call(
@@ -164,6 +171,8 @@ class HelperSession:
         data = self._process.read_output()
         if data == b"":
             self._loop.remove_reader(self._process.stdout)
+            if self._process.pidfd == GONE:
+                self._on_exit()
             self._hang_up()
             return
         try:
@@ -179,13 +188,12 @@ class HelperSession:
     def _on_exit(self) -> None:
         """The helper is dead: take its last words, then let every open call know."""
         self._process.reap()
-        self._loop.remove_reader(self._process.pidfd)
-        self._loop.remove_reader(self._process.stdout)
+        self._forget(self._process.pidfd, self._process.stdout)
         self._exited.set_result(None)
         try:
             self._conversation.feed(self._process.last_output())
         finally:
-            self._end(fault_of_ending(self._process.program, self._process.status, self._process.errors()))
+            self._end(self._process.ending())
 
     def _end(self, fault: Fault) -> None:
         self._conversation.end(fault)
@@ -225,9 +233,13 @@ class HelperSession:
         finally:
             if self._kill_timer is not None:
                 self._kill_timer.cancel()
-            for fd in (self._process.stdout, self._process.stderr, self._process.pidfd):
-                self._loop.remove_reader(fd)
+            self._forget(self._process.stdout, self._process.stderr, self._process.pidfd)
             self._process.release()
+
+    def _forget(self, *fds: int) -> None:
+        for fd in fds:
+            if fd != GONE:
+                self._loop.remove_reader(fd)
 
     async def _wait_for_exit(self) -> None:
         await asyncio.wait([self._exited], timeout=self._stop_s)

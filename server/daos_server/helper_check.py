@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux import kernel
+from daos_server.doctor import helper_socket
 from daos_server.doctor.accounts import accounts, owner_files
 from daos_server.doctor.finding import Finding
 from daos_server.doctor.helper_interpreter import interpreter, start_files
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def findings(installation: Installation) -> tuple[Finding, ...]:
     """Look at everything that the helper rests on, in the order in which an administrator would."""
-    return (*accounts(installation), *program(installation), kernel_version(kernel.release()), *surroundings())
+    return (*accounts(installation), *program(installation), kernel_version(kernel.release()), *surroundings(installation))
 
 
 def program(installation: Installation) -> Iterator[Finding]:
@@ -40,6 +41,7 @@ def program(installation: Installation) -> Iterator[Finding]:
         return
     launching = tuple(launcher(installation))
     yield from launching
+    yield from helper_socket.findings(installation)
     yield from owner_files(installation)
     yield from start_files(installation)
     yield from interpreter(f"{installation.helper_lib}/start.py", f"{installation.prefix}/bin/daos_server")
@@ -57,8 +59,12 @@ def _absent(path: str) -> bool:
     return False
 
 
-def surroundings() -> Iterator[Finding]:
-    """Yield what a helper that is started from here inherits."""
+def surroundings(installation: Installation) -> Iterator[Finding]:
+    """Yield what a helper that is started from here inherits; systemd's own inherits nothing of it."""
+    if helper_socket.is_there(installation):
+        found = f"nothing: systemd starts the helper, behind {installation.helper_socket}"
+        yield Finding(subject="what the helper inherits", found=found, verdict="ok")
+        return
     yield from this_process()
     yield from limits()
     yield from mount_propagation()

@@ -15,6 +15,7 @@ class Installation:
     """The absolute paths and names of one installation; the defaults are those of a packaged system.
 
     :param helper: the setuid launcher of the privileged helper.
+    :param helper_socket: where systemd starts the helper for whoever connects, if root has enabled that.
     :param helper_lib: folder with the files that the launcher and the monitor rely on (``start.py``, ``account``, ``worker``, ``lib``).
     :param config_file: the server's configuration when none is given.
     :param policy_file: root's own policy for the helper; it need not exist.
@@ -28,6 +29,7 @@ class Installation:
 
     prefix: str = PREFIX
     helper: str = f"{PREFIX}/bin/daos_server_helper"
+    helper_socket: str = "/run/daos_server_helper.sock"
     helper_lib: str = f"{PREFIX}/libexec/daos/helper"
     config_file: str = f"{SYSCONFDIR}/daos_server.yml"
     policy_file: str = f"{SYSCONFDIR}/helper.toml"

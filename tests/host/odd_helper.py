@@ -18,6 +18,7 @@ from daos_bindings.linux import capabilities
 from daos_helper import monitor, privileges
 from daos_helper.methods import table
 from daos_helper.steps import Built, Exit, Step, Work, WorkerIO, perform
+from daos_helper.worker import Channel
 from daos_pbin.frames import encode
 from daos_pbin.messages import Request, Result
 
@@ -60,6 +61,17 @@ def crash(_io: WorkerIO, text: str) -> Built:
 
 def hang(io: WorkerIO, text: str) -> Built:
     io.progress(0, 0, "", f"pid {os.getpid()}")
+    while True:
+        signal.pause()
+
+
+def last_word(io: WorkerIO, text: str) -> Built:
+    """Say the last word, and freeze before the end, as who is stuck in the kernel: ``text`` is a freezer cgroup."""
+    if isinstance(io, Channel):
+        io.done({"said": {"pid": os.getpid()}})
+    for file, content in (("cgroup.procs", str(os.getpid())), ("freezer.state", "FROZEN")):
+        with open(f"{text}/{file}", "w") as control:
+            control.write(content)
     while True:
         signal.pause()
 
@@ -180,6 +192,7 @@ KINDS = {
     for function in (
         crash,
         hang,
+        last_word,
         leave,
         flood_output,
         flood_answers,
@@ -213,7 +226,7 @@ def main() -> int:
     folder = sys.argv[1]
     if len(sys.argv) > 2:
         monitor.FRAME_PATIENCE_S = float(sys.argv[2])
-    table.TABLE["Odd"] = table._method(
+    table.TABLE["Odd"] = table.method(
         Odd,
         authorise=lambda request, context: None,
         resources=lambda request: (request.resource,),

@@ -9,9 +9,10 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -651,3 +652,138 @@ def test_a_thousand_pings_through_one_session() -> None:
     with PlainSession(standin()) as helper:
         for _ in range(1000):
             helper.ping()
+
+
+# A helper behind a socket
+
+LISTENER = """
+import os, signal, socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+os.write(1, b"ready")
+connection, _ = listening.accept()
+listening.close()
+pid = os.fork()
+if pid == 0:
+    os.dup2(connection.fileno(), 0), os.dup2(connection.fileno(), 1)
+    os.execv(sys.argv[2], sys.argv[2:])
+connection.close()
+os.read(0, 1)
+try:
+    os.kill(pid, signal.SIGKILL)
+finally:
+    os.waitpid(pid, 0)
+"""
+"""Gives the first connection a helper of its own, as systemd does, and ends it with standard input."""
+
+
+@contextlib.contextmanager
+def behind_socket(path: Path, *arguments: str) -> Iterator[str]:
+    command = [sys.executable, "-S", "-c", LISTENER, str(path), *standin(*arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as listener:
+        assert listener.stdout is not None
+        assert listener.stdout.read(5) == b"ready"
+        yield str(path)
+
+
+def async_socket_outcome(path: str, what: str) -> ScmFormatResult | Fault:
+    async def main() -> ScmFormatResult:
+        async with HelperSession("/nowhere/helper", socket=path, grace_s=SHORT_S, stop_s=SHORT_S) as helper:
+            assert helper.pid == 0
+            await helper.ping()
+            return await helper.call(ask(what), deadline_s=SHORT_S if what == "ignore" else 60)
+
+    try:
+        return asyncio.run(main())
+    except Fault as fault:
+        return fault
+
+
+def plain_socket_outcome(path: str, what: str) -> ScmFormatResult | Fault:
+    try:
+        with PlainSession("/nowhere/helper", socket=path, grace_s=SHORT_S, stop_s=SHORT_S) as helper:
+            assert helper.pid == 0
+            helper.ping()
+            return helper.call(ask(what), deadline_s=SHORT_S if what == "ignore" else 60)
+    except Fault as fault:
+        return fault
+
+
+BOTH_SOCKETS = pytest.mark.parametrize("outcome", [async_socket_outcome, plain_socket_outcome])
+
+
+@BOTH_SOCKETS
+def test_socket_is_preferred_and_serves(outcome: Callable[[str, str], ScmFormatResult | Fault], tmp_path: Path) -> None:
+    with behind_socket(tmp_path / "s") as path:
+        answer = outcome(path, "progress")
+    assert isinstance(answer, ScmFormatResult)
+    assert answer.mountpoint == "/progress"
+
+
+@BOTH_SOCKETS
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("crash", codes.HELPER_SESSION_CLOSED),
+        ("exit-early", codes.HELPER_SESSION_CLOSED),
+        ("half-an-answer", codes.HELPER_SESSION_CLOSED),
+        ("fault", codes.STORAGE_ALREADY_FORMATTED),
+        ("session-fault", codes.HELPER_AUDIT_UNAVAILABLE),
+        ("garbage", codes.HELPER_FRAME_INVALID),
+        ("ignore", codes.HELPER_DEADLINE_EXCEEDED),
+    ],
+)
+def test_helper_that_misbehaves_behind_a_socket_is_one_fault(
+    outcome: Callable[[str, str], ScmFormatResult | Fault], tmp_path: Path, what: str, code: int
+) -> None:
+    with behind_socket(tmp_path / "s") as path:
+        answer = outcome(path, what)
+    assert isinstance(answer, Fault)
+    assert answer.code == code
+
+
+@BOTH_SOCKETS
+def test_last_words_behind_a_socket_are_heard(outcome: Callable[[str, str], ScmFormatResult | Fault], tmp_path: Path) -> None:
+    with behind_socket(tmp_path / "s") as path:
+        answer = outcome(path, "answer-and-die")
+    assert isinstance(answer, ScmFormatResult)
+    assert answer.found == "last words"
+
+
+@BOTH_SOCKETS
+def test_silent_end_behind_a_socket_says_where_the_reason_is(
+    outcome: Callable[[str, str], ScmFormatResult | Fault], tmp_path: Path
+) -> None:
+    with behind_socket(tmp_path / "s", "exit", "73", "refused\n") as path:
+        fault = outcome(path, "plain")
+    assert isinstance(fault, Fault)
+    assert fault.code == codes.HELPER_SOCKET_CLOSED
+    assert fault.object == path
+    assert "journalctl" in fault.resolution
+
+
+@pytest.mark.parametrize("there", ["absent", "stale", "file"])
+def test_without_a_listener_the_program_is_started(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "s"
+    if there == "stale":
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as gone:
+            gone.bind(str(path))
+    elif there == "file":
+        path.touch()
+    with PlainSession(standin(), socket=str(path)) as helper:
+        assert helper.pid > 0
+        helper.ping()
+    with pytest.raises(Fault) as caught, PlainSession("/nowhere/helper", socket=str(path)):
+        pytest.fail("there is no such program")
+    assert caught.value.code == codes.PRIVILEGED_HELPER_NOT_AVAILABLE
+    assert ("does not answer: Connection refused" in caught.value.cause) == (there != "absent")
+
+
+def test_requests_larger_than_a_socket_takes_arrive(tmp_path: Path) -> None:
+    async def main(path: str) -> list[ScmFormatResult]:
+        async with HelperSession("/nowhere/helper", socket=path) as helper:
+            return list(await asyncio.gather(*(helper.call(ask("x" * 4000)) for _ in range(200))))
+
+    with behind_socket(tmp_path / "s") as path:
+        assert len(asyncio.run(main(path))) == 200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Running a storage command: its plan is shown, then done, and its rows are the result, as a table or as JSON."""
+"""Running a storage or nvme command: its plan is shown, then done, and its rows are the result, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daos_server.storage import commands
 from daos_server.storage.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
     from typing import TypeVar
 
     from daos_server.cli.options import Invocation
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from daos_server.storage.report import Row
 
     AnswerT = TypeVar("AnswerT")
+    Planner = Callable[[commands.Context], Awaitable[Plan]]
 
 SHARED = "-"
 """In place of an engine or a tier, for what all engines share."""
@@ -42,9 +43,15 @@ class StopError(Exception):
         self.signal_name = signal_name
 
 
-def execute(invocation: Invocation, loaded: LoadedConfig, command: str, *, dry_run: bool, force: bool) -> None:
-    """Run one command with a configuration; the exit code is left in ``invocation``."""
-    execution = Execution(invocation, loaded, command, dry_run=dry_run, force=force)
+def execute(
+    invocation: Invocation, loaded: LoadedConfig | None, command: str, *, dry_run: bool, force: bool, planner: Planner | None = None
+) -> None:
+    """Run one command; the exit code is left in ``invocation``.
+
+    :param loaded: its configuration; None if an ``nvme`` command has none.
+    :param planner: makes the plan of an ``nvme`` command; None for a storage command, whose plan follows from its name.
+    """
+    execution = Execution(invocation, loaded, command, dry_run=dry_run, force=force, planner=planner)
     fault: Fault | None
     try:
         fault = asyncio.run(until_stopped(execution.run()))
@@ -93,11 +100,15 @@ async def until_stopped(work: Coroutine[object, object, AnswerT]) -> AnswerT:
 class Execution:
     """One run of one storage command, and what is known of it so far."""
 
-    def __init__(self, invocation: Invocation, loaded: LoadedConfig, command: str, *, dry_run: bool, force: bool) -> None:
+    def __init__(
+        self, invocation: Invocation, loaded: LoadedConfig | None, command: str, *, dry_run: bool, force: bool, planner: Planner | None
+    ) -> None:
         self._invocation = invocation
         self._loaded = loaded
         self._context = commands.Context(loaded, invocation.installation)
         self._command = command
+        self._planner = planner
+        self._name = f"{'storage' if planner is None else 'nvme'} {command}"
         self._dry_run = dry_run
         self._force = force
         self._plan: Plan | None = None
@@ -109,9 +120,8 @@ class Execution:
 
         :raises Fault: if it cannot be planned, or not be begun.
         """
-        if not self._invocation.json:
-            note(f"Configuration: {escape(self._loaded.path)}")
-        note("".join(f"NOTICE: {escape(notice)}\n" for notice in self._loaded.notices), end="")
+        if self._loaded is not None:
+            show_loaded(self._invocation, self._loaded)
         if self._command == "scan":
             self._report = await commands.scan(self._context, reporter=self._progress)
             return self._report.fault()
@@ -119,7 +129,7 @@ class Execution:
         self._show(plan_text(plan, dry_run=self._dry_run))
         refusal = commands.refusal_of(plan)
         if refusal is not None or self._dry_run:
-            return refusal
+            return refusal or commands.foreseen(plan)
         self._progress = Progress(len(plan.steps))
         try:
             self._report = await commands.run(plan, self._context, self._progress)
@@ -128,6 +138,8 @@ class Execution:
         return self._report.fault()
 
     async def _make_plan(self) -> Plan:
+        if self._planner is not None:
+            return await self._planner(self._context)
         match self._command:
             case "prepare":
                 return await commands.plan_prepare(self._context, force=self._force)
@@ -146,8 +158,8 @@ class Execution:
         if self._force and self._command == "format":
             note("NOTICE: running 'daos_server storage format --force' again formats everything anew.")
         else:
-            note(f"NOTICE: running 'daos_server storage {self._command}' again continues where this run ended.")
-        return Fault(codes.HELPER_CANCELLED, step=f"storage {self._command}", cause=stop.signal_name)
+            note(f"NOTICE: running 'daos_server {self._name}' again continues where this run ended.")
+        return Fault(codes.HELPER_CANCELLED, step=self._name, cause=stop.signal_name)
 
     def broken_off(self, fault: Fault) -> Fault:
         """Keep the rows of what was done before a fault that is no step's own ended the run."""
@@ -179,7 +191,7 @@ class Execution:
             "plan": None if self._plan is None else self._plan.as_json(),
             "rows": None if report is None else [row.as_json() for row in report.rows],
             "notes": [] if report is None else list(report.notes),
-            "notices": list(self._loaded.notices),
+            "notices": [] if self._loaded is None else list(self._loaded.notices),
         }
 
     def _show(self, text: str) -> None:
@@ -190,17 +202,28 @@ class Execution:
             note(text, end="")
 
     def _parts_of(self, fault: Fault) -> list[Fault]:
-        """The faults that one fault stands for, each of which has a remedy of its own."""
+        """The faults that one fault stands for, each of which has a remedy of its own; each once."""
         if fault.code != codes.SERVER_PARTIAL_FAILURE:
             return []
-        refusals = self._plan.refusals if self._plan is not None else ()
-        failed = self._report.failed if self._report is not None else ()
-        return [*refusals, *(row.fault for row in failed if row.fault is not None)]
+        plan, report = self._plan, self._report
+        parts: list[Fault | None] = []
+        if report is not None:
+            parts = [row.fault for row in report.failed]
+        elif plan is not None:
+            parts = [*plan.refusals, *(part.fault for part in plan.standing)]
+        return list({(part.code, str(part)): part for part in parts if part is not None}.values())
+
+
+def show_loaded(invocation: Invocation, loaded: LoadedConfig) -> None:
+    """Say which configuration is used, and what is to be known about it."""
+    if not invocation.json:
+        note(f"Configuration: {escape(loaded.path)}")
+    note("".join(f"NOTICE: {escape(notice)}\n" for notice in loaded.notices), end="")
 
 
 def plan_text(plan: Plan, *, dry_run: bool) -> str:
     """Return a plan as an administrator reads it: notes, steps, and what stays as it is."""
-    lines = [f"Plan of storage {plan.command}:", *(f"  {escape(text)}" for text in plan.notes)]
+    lines = [f"Plan of {plan.group} {plan.command}:", *(f"  {escape(text)}" for text in plan.notes)]
     if plan.steps:
         rows = [(index, "yes" if step.destructive else "no", step.describe()) for index, step in enumerate(plan.steps, 1)]
         lines.append(table(("Step", "Destroys", "What"), rows).rstrip("\n"))

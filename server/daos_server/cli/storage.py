@@ -63,9 +63,9 @@ def become_account(invocation: Invocation) -> None:
 
     from daos_server import identity
 
-    name = invocation.installation.account
+    name, socket = invocation.installation.account, invocation.installation.helper_socket
     try:
         account = getpwnam(name)
     except KeyError:
         raise Fault(codes.SERVER_PRIVILEGE_DROP_FAILED, reason=f"this system has no account {name}") from None
-    identity.become_account(account.pw_uid, account.pw_gid, name, account.pw_dir)
+    identity.become_account(account.pw_uid, account.pw_gid, name, account.pw_dir, helper_socket=socket)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The setuid program, its mount, root's policy for it, and whether it answers."""
+"""The program that root starts, setuid or by systemd, its mount, root's policy for it, and whether it answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux import mounts
-from daos_server.doctor import ownership
+from daos_server.doctor import helper_socket, ownership
 from daos_server.doctor.accounts import account
 from daos_server.doctor.finding import Finding
 from daos_server.identity import user_name
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from daos_server.installation import Installation
 
 HELPER_MODE = 0o4750
+WITHOUT_SETUID = (0o750, 0o755, 0o700)
+"""Modes that do as well where systemd starts it."""
 WRONG_OWNER_OR_MODE = "with any other owner or mode it is not root, or others than the server may start it"
 
 
@@ -44,10 +46,11 @@ def launcher(installation: Installation) -> Iterator[Finding]:
     else:
         owned = info.st_uid == 0 and info.st_gid == server.pw_gid
         yield Finding.of("owner of the helper", owner, right=owned, why=WRONG_OWNER_OR_MODE, advice=repair)
-    exact = stat.S_IMODE(info.st_mode) == HELPER_MODE
+    setuid = not helper_socket.is_there(installation)
+    exact = stat.S_IMODE(info.st_mode) in (HELPER_MODE, *(() if setuid else WITHOUT_SETUID))
     yield Finding.of("mode of the helper", ownership.mode_text(info), right=exact, why=WRONG_OWNER_OR_MODE, advice=repair)
     yield ownership.folders_above(path)
-    yield from mount_flags(path, setuid=True)
+    yield from mount_flags(path, setuid=setuid)
 
 
 def mount_flags(path: str, *, setuid: bool) -> Iterator[Finding]:
@@ -115,7 +118,7 @@ def ping(installation: Installation, program: Sequence[Finding]) -> Finding:
     from daos_pbin.plain import PlainSession
 
     try:
-        with PlainSession(installation.helper) as session:
+        with PlainSession(installation.helper, socket=installation.helper_socket) as session:
             session.ping()
             version = session.hello.version
     except Fault as fault:

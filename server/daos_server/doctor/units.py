@@ -28,34 +28,34 @@ def folders(machine: Machine) -> tuple[str, ...]:
     return tuple(f"{machine.root}/{end}/systemd/system" for end in ("etc", "run", "usr/local/lib", "usr/lib", "lib"))
 
 
-def unit_file(machine: Machine) -> str:
+def unit_file(machine: Machine, unit: str = SERVICE) -> str:
     """Return the path of the unit; empty if there is none, or if it is masked."""
     for folder in folders(machine):
-        path = f"{folder}/{SERVICE}"
+        path = f"{folder}/{unit}"
         if os.path.lexists(path):
             return "" if os.path.realpath(path) == os.devnull else path
     return ""
 
 
-def service_directive(machine: Machine, key: str) -> Directive | None:
+def service_directive(machine: Machine, key: str, unit: str = SERVICE) -> Directive | None:
     """Return what is in force of a directive of ``[Service]`` that is given once; None if it is not set.
 
     :raises OSError: if a file cannot be read.
     """
     found = None
-    for path in (unit_file(machine), *_drop_ins(machine)):
+    for path in (unit_file(machine, unit), *_drop_ins(machine, unit)):
         for number, value in _values(path, key):
             found = Directive(value, f"{path}:{number}") if value else None
     return found
 
 
-def _drop_ins(machine: Machine) -> tuple[str, ...]:
+def _drop_ins(machine: Machine, unit: str) -> tuple[str, ...]:
     """Return the drop-ins in the order in which they count: by name, whatever the folder; of one name, the strongest folder's."""
     by_name: dict[str, str] = {}
     for folder in folders(machine):
-        for name in reading.names(f"{folder}/{SERVICE}.d"):
+        for name in reading.names(f"{folder}/{unit}.d"):
             if name.endswith(".conf"):
-                by_name.setdefault(name, f"{folder}/{SERVICE}.d/{name}")
+                by_name.setdefault(name, f"{folder}/{unit}.d/{name}")
     return tuple(by_name[name] for name in sorted(by_name))
 
 

@@ -19,3 +19,14 @@ def check(context: typer.Context) -> None:
     from daos_server.cli.inform import helper_check
 
     helper_check(asked(context))
+
+
+@branch.command("policy", "daos_server helper policy", "daos_server helper policy --json")
+def policy(context: typer.Context) -> None:
+    """Show root's policy for the helper as it is in force, and which of it comes from the file.
+
+    The helper itself is asked; root and the account may.
+    """
+    from daos_server.cli.policy import policy as show
+
+    show(asked(context))
