@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from hostile import Hostile, Message, OpenSession, Watch, fault_code, helper_processes, ping, request, wait_until_gone
 from installed import Installation
+from wide_watch import locks_left
 
 from daos_pbin import codes
 
-SESSIONS = 16
-REQUESTS = 20
+SESSIONS = 64
+REQUESTS = 50
 PR_SET_CHILD_SUBREAPER = 36
 BUSY = {codes.HELPER_RESOURCE_BUSY}
 
@@ -32,7 +33,7 @@ def subreaper() -> Iterator[None]:
 
 
 def payloads(number: int, base: Path) -> list[tuple[str, Message]]:
-    """Twenty requests: about a mount point of the session's own, about one that all share, and refused ones."""
+    """Fifty requests: about a mount point of the session's own, about one that all share, and refused ones."""
     own, shared = f"{base}/own{number}", f"{base}/shared"
     ram: Message = {"size_gib": 1}
     once: list[tuple[str, Message]] = [
@@ -104,6 +105,7 @@ def test_sessions_at_once_of_which_some_die(
     reap_orphans()
     assert watch.changes() == []
     resources_are_free(open_session, base)
+    assert locks_left(installation.layout.rundir) == [], "nor the name of one"
 
 
 def expect(method: str, payload: Message, code: int, shared: str) -> None:
@@ -132,6 +134,8 @@ def resources_are_free(open_session: OpenSession, base: Path) -> None:
     for number in range(SESSIONS):
         session.send(request(number + 1, "ScmFormat", {"mountpoint": f"{base}/own{number}", "ramdisk": {"size_gib": 1}, "force": True}))
     assert {fault_code(answer) for answer in collect(session, SESSIONS).values()} == {0}
+    session.send(request(SESSIONS + 1, "ScmUnmount", {"target": f"{base}/shared"}))
+    assert fault_code(session.answer(SESSIONS + 1)) == 0
     assert session.end()[1].status == 0
 
 

@@ -13,14 +13,19 @@ import pytest
 from hostile import Message, OpenSession, Watch, ping
 from installed import Installation
 
+from daos_bindings.linux import pci
 from daos_helper.audit import read_path
 from daos_pbin import codes
 from daos_pbin.envelope import SESSION_ID
-from daos_pbin.messages import REQUESTS
+from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
+from daos_pbin.nvme_messages import NVME_REQUESTS
 
 Place = tuple[str | int, ...]
 """Where a field is in a payload: keys of maps and indexes of lists."""
 
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
+MISSING_ADDRESS = "0000:ff:1f.7"
+"""Where no machine has an NVMe controller."""
 MISSING_DEVICE = "/dev/daos-attack/no-such-device"
 
 
@@ -36,7 +41,10 @@ def values(base: Path) -> list[object]:
         "/proc/self/fd/0", "/dev/null", "/dev/mem", "/dev/fd/0", "/dev/stdin", "/dev/loop-control", "/dev/../etc/passwd", "/sys/kernel",
         "/" + "a/" * 2000 + "a", "/" + "a" * 256, f"{base}x", f"{base}/../etc", f"{base}/.", f"{base}/", f"{base}//x", f"{base}/link",
         f"{base}/link/daos-attack", f"{base}/passwd", f"{base}/x\n", f"{base}/a,b", f"{base}/$(id)", f"{base}/-o", str(base.parent),
-        [], [[]], [None], ["/etc"], [0] * 300, {}, {"": ""}, {"device": "/dev/null"}, {"size_gib": -1}, {"a": {"b": {"c": {}}}},
+        MISSING_ADDRESS + "\n", MISSING_ADDRESS + "\0", "0000:ff:1F.7", "0000:ff:1f", "../" + MISSING_ADDRESS, "0000:ff:1f.7/..",
+        "\u0660000:ff:1f.7", "ffffff:ff:ff.ff", "0ff1f7:ff:1f.7", "vfio-pci", "nvme", "pci-stub",
+        [], [[]], [None], ["/etc"], [MISSING_ADDRESS] * 2, [MISSING_ADDRESS] * 1025,
+        [0] * 300, {}, {"": ""}, {"device": "/dev/null"}, {"size_gib": -1}, {"a": {"b": {"c": {}}}},
         b"/etc", msgpack.ExtType(1, b"x"),
     ]  # fmt: skip
 
@@ -45,6 +53,8 @@ def sample(kind: msgspec.inspect.Type, base: Path) -> object:
     """Return a valid value of a type: paths lead to a missing folder below the mount root, so that nothing comes of them."""
     if isinstance(kind, msgspec.inspect.StructType):
         fields = {field.encode_name: sample(field.type, base) for field in kind.fields}
+        if "blocked" in fields:  # so that no value in any other field can bind a controller of this machine
+            fields["blocked"] = [str(function.address) for function in pci.scan().controllers] or [MISSING_ADDRESS]
         return fields | ({"device": MISSING_DEVICE} if "device" in fields else {})
     if isinstance(kind, msgspec.inspect.VarTupleType):
         return [sample(kind.item_type, base)]
@@ -55,7 +65,11 @@ def sample(kind: msgspec.inspect.Type, base: Path) -> object:
     if isinstance(kind, msgspec.inspect.IntType):
         return 1
     if isinstance(kind, msgspec.inspect.StrType):
-        return "" if kind.max_length == 32 else f"{base}/missing/engine0"
+        if kind.max_length == 14:
+            return MISSING_ADDRESS
+        return f"{base}/missing/engine0" if kind.max_length == 4095 else ""
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return kind.values[0]
     raise TypeError(f"a request has a field of a kind that this test does not know: {kind}")
 
 
@@ -167,8 +181,11 @@ def count_pairs(log: Path, method: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("method", REQUESTS)
 def test_hostile_values_are_answered_once_and_written_down(
-    base: Path, audit_log: Path, watch: Watch, open_session: OpenSession, method: str
+    base: Path, audit_log: Path, watch: Watch, open_session: OpenSession, installation: Installation, method: str
 ) -> None:
+    with open(installation.layout.policy_file, "a") as policy:
+        policy.write('methods_on = ["NvmeFirmwareQuery", "NvmeFirmwareUpdate"]\n')
+    watch.start()
     (base / "link").symlink_to("/etc")
     (base / "passwd").symlink_to("/etc/passwd")
     attacker = Attacker(open_session)
@@ -185,6 +202,6 @@ def test_hostile_values_are_answered_once_and_written_down(
 
 
 def test_methods_are_those_of_the_table() -> None:
-    from daos_helper.methods.table import TABLE
+    from daos_pbin.methods import METHODS, PING
 
-    assert TABLE.keys() == REQUESTS.keys(), "a method that this attack does not know"
+    assert (PING, *REQUESTS) == METHODS, "a method that this attack does not know"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import subprocess
 import tempfile
@@ -51,7 +52,17 @@ class Hostile:
 
     def __init__(self, installation: Installation, interpreter: str, caller: Caller | None = None) -> None:
         command = [interpreter, "-I", "-S", "-B", "-c", MEASURED, str(installation.helper)]
-        self.process = (caller or installation.account).start(command)
+        self._begin((caller or installation.account).start(command))
+
+    @classmethod
+    def around(cls, process: subprocess.Popen[bytes]) -> Hostile:
+        """Return the session of a helper that was started in another way, by a parent that measures it as MEASURED does."""
+        session = cls.__new__(cls)
+        session._begin(process)
+        return session
+
+    def _begin(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
         self.ended = False
         """Whether the helper has closed its end."""
         self._reader = FrameReader(ANSWER_LIMIT)
@@ -73,6 +84,15 @@ class Hostile:
                 data = data[os.write(descriptor, data) :]
             except (BrokenPipeError, ConnectionResetError):
                 return
+
+    def send_some(self, data: bytes) -> bool:
+        """Send bytes, waiting for no answer in between; False once the helper has hung up."""
+        try:
+            while data:
+                data = data[os.write(self._stream(self.process.stdin), data) :]
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
 
     def receive(self) -> Message | None:
         """Return the next message; None once the helper has closed its end."""
@@ -109,6 +129,13 @@ class Hostile:
         if ending.status >= 0:
             self._reader.close()  # only a killed helper leaves half a frame
         return rest, ending
+
+    def end_unread(self) -> tuple[list[Message], Ending]:
+        """As ``end``, for a session of which not even the greeting was read; that comes first, and is left out."""
+        messages, ending = self.end()
+        assert messages, "not even a greeting"
+        assert messages[0]["type"] == "hello"
+        return messages[1:], ending
 
     def _ending(self) -> Ending:
         with self.process as process:
@@ -152,11 +179,16 @@ def fault_code(message: Message | None) -> int:
     return int(fault["code"])
 
 
+ANY_START_FILE = b"/libexec/daos/helper/start.py"
+OTHERS = re.compile(r"/opt/daos-|/mnt/|/run/netns(/|$)")
+"""Where other tests of this machine mount meanwhile: their installations, the demonstration, network namespaces."""
+
+
 @dataclass
 class Watch:
     """What a helper must not change outside the mount root that its policy allows.
 
-    Mounts below the folder for temporary files are other people's: no attack aims there.
+    Mounts below the folder for temporary files, and those of ``OTHERS``, are other people's: no attack aims there.
 
     :param inside: the mount root; what is below it does not count.
     """
@@ -186,7 +218,9 @@ class Watch:
                 seen[entry.path] = f"{found.st_mode:o} {found.st_uid}:{found.st_gid} {found.st_size} {found.st_mtime_ns}"
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
             words = line.split()
-            if not f"{words[4]}/".startswith((f"{self.inside}/", f"{tempfile.gettempdir()}/")):
+            ours = f"{words[4]}/".startswith(f"{root}/")
+            others = OTHERS.match(words[4]) is not None
+            if (ours or not others) and not f"{words[4]}/".startswith((f"{self.inside}/", f"{tempfile.gettempdir()}/")):
                 seen[f"mount {words[0]}"] = line
         for pid in helper_processes(self.installation):
             seen[f"process {pid}"] = "runs"
@@ -214,7 +248,10 @@ def helper_processes(installation: Installation) -> list[int]:
             owner = entry.stat().st_uid
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
-        if installation.layout.start_file.encode() in command or owner == installation.worker.uid:
+        ours = installation.layout.start_file.encode() in command
+        # The account of the workers is the same in every installation of this machine: whose they are, their command line says,
+        # which is empty once a process is ending.
+        if ours or (command and owner == installation.worker.uid and ANY_START_FILE not in command):
             found.append(int(entry.name))
     return found
 
