@@ -96,7 +96,6 @@ def ends_well_after_progress(session: Hostile) -> None:
     assert (ending.status, ending.errors) == (0, b"")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="methods/bdev.py puts its record back after a Fault, not after an OSError")
 def test_descriptor_that_cannot_be_had_leaves_no_claim(intruder: Intruder, installation: Installation, before: int) -> None:
     """Pages that somebody else adds afterwards are not ours to take away: no record may claim what was never added."""
     session = intruder.open()

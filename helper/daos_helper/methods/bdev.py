@@ -80,22 +80,22 @@ def prepare(request: BdevPrepare, context: Context) -> Work[BdevPrepareResult]:
     return (yield from _grow(request, context))
 
 
-def target_uid(request: BdevPrepare, context: Context) -> tuple[int, int]:
+def target_uid(name: str, context: Context) -> tuple[int, int]:
     """Return uid and gid of the target user.
 
     :raises Fault: 2005 for one that is neither the account nor in the policy.
     """
-    if not request.target_user:
+    if not name:
         return context.account.uid, context.account.gid
-    uid = context.policy.target_users.get(request.target_user)
+    uid = context.policy.target_users.get(name)
     if uid is None:
-        line = f'target_users = {{ "{request.target_user}" = UID }}, with the number that "id -u" prints'
-        raise context.file.refuse(f"{request.target_user} is not a target user", line, request.target_user)
+        line = f'target_users = {{ "{name}" = UID }}, with the number that "id -u" prints'
+        raise context.file.refuse(f"{name} is not a target user", line, name)
     return uid, context.account.gid
 
 
 def _grow(request: BdevPrepare, context: Context) -> Work[BdevPrepareResult]:
-    owner = target_uid(request, context)
+    owner = target_uid(request.target_user, context)
     wanted = {pages.node: pages.count for pages in request.hugepages}
     size = hugepages.default_size_kib()
     before = _counts(tuple(wanted), size)
@@ -127,6 +127,9 @@ def _add(wanted: dict[int, int], before: dict[int, int], size: int, context: Con
                     granted=granted[node],
                     size_kib=size,
                 )
+    except OSError:  # a file of the kernel's could not be opened, so nothing was written to any
+        _write_record(context, record)
+        raise
     except Fault:
         yield from _set(tuple((node, before[node]) for node in wanted), size)
         _write_record(context, record)
