@@ -13,18 +13,19 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final
 
 from msgspec import DecodeError, Meta, Struct
 from msgspec.json import decode, encode
 
-from daos_bindings.linux import block, mounts
+from daos_bindings.linux import block, mounts, pci_address
 from daos_bindings.linux.kernelfiles import printable
+from daos_helper.parallel import spread
 from daos_helper.paths import components, open_path
-from daos_helper.policy import SERVABLE_DRIVERS, Policy, PolicyFile, names_device
-from daos_helper.privileges import PROBE
+from daos_helper.policy import SERVABLE_DRIVERS, Policy, PolicyFile, is_pci, names_device, names_function
+from daos_helper.privileges import PROBE, PROBE_NAMESPACES
 from daos_helper.rundir import RunDirectory
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -39,6 +40,12 @@ ORPHAN_PRESENT: Final = 0x10000
 UNKNOWN: Final = "data without a signature"
 EDGE: Final = 1 << 20
 """Bytes at each end of a device that must be zero for it to count as empty."""
+HEAD: Final = 4096
+"""Bytes at the beginning that a wiped NVMe namespace has zeros in."""
+PROBE_S: Final = 30.0
+"""Seconds that all devices of one probe are given together."""
+BLOBSTORE: Final = "spdk_blobstore"
+"""What SPDK leaves on an SSD that DAOS uses."""
 RECORD_LIFE_S: Final = 24 * 3600
 """Seconds for which an mkfs that was cut short is remembered."""
 Text = Annotated[str, Meta(max_length=256)]
@@ -61,10 +68,12 @@ class Probed(Struct, frozen=True, forbid_unknown_fields=True):
     """All signatures of a device; data without a signature counts as one (``UNKNOWN``).
 
     :param settled: an ext4 file system was unmounted in order: no journal to replay, no orphans to clean.
+    :param zeroed: the first 4 KiB are zeros.
     """
 
     signatures: Annotated[tuple[Found, ...], Meta(max_length=64)]
     settled: bool = True
+    zeroed: bool = False
 
     @property
     def is_ext4(self) -> bool:
@@ -73,8 +82,13 @@ class Probed(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether all there is, is an ext4 file system that DAOS made."""
-        return self.is_ext4 and self.signatures[0].label == LABEL
+        """Whether all there is, is an ext4 file system that DAOS made, or the blobstore of its engines."""
+        return (self.is_ext4 and self.signatures[0].label == LABEL) or [found.type for found in self.signatures] == [BLOBSTORE]
+
+    @property
+    def is_wiped(self) -> bool:
+        """Whether a wipe of the first 4 KiB destroys nothing, nor anything that begins with them."""
+        return self.zeroed and all(found.type == UNKNOWN for found in self.signatures)
 
     def __str__(self) -> str:
         return ", ".join(str(found) for found in self.signatures) or "no signature"
@@ -122,7 +136,9 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
     try:
         identity = block.identify(place)
         rdev = os.makedev(identity.major, identity.minor)
-        allowed = names_device(policy.devices_allow, rdev)
+        allowed = names_device(policy.devices_allow, rdev) or names_function(
+            policy.devices_allow, pci_addresses(identity.disk, policy)
+        )
         _check_policy(path, identity, rdev, policy, file, allowed=allowed)
         descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
@@ -135,7 +151,9 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
 
 def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: Policy, file: PolicyFile, *, allowed: bool) -> None:
     family = block.family(identity)
-    file.check_denied(policy, path, frozenset({rdev, *(os.makedev(device.major, device.minor) for device in family)}))
+    numbers = frozenset({rdev, *(os.makedev(device.major, device.minor) for device in family)})
+    addresses = frozenset[str]().union(*(pci_addresses(disk, policy) for disk in {device.disk for device in family}))
+    file.check_denied(policy, path, numbers, addresses)
     if identity.disk in block.root_disks(mounts.read()) and not (identity.is_partition and allowed):
         raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=path, device=path)
     for device in family:
@@ -143,6 +161,25 @@ def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: P
         if driver in SERVABLE_DRIVERS and not allowed:
             what = f"{path} is, or is made of, a {driver} device, whose content an ordinary account may control"
             raise file.refuse(what, file.device_line(policy, path), path)
+
+
+def pci_addresses(disk: str, policy: Policy) -> frozenset[str]:
+    """Return the addresses of the PCI functions that a whole disk is on, in every spelling, if the policy names any function.
+
+    For a namespace with several paths those of all of them.
+    """
+    if not any(is_pci(entry) for entry in policy.devices_allow + policy.devices_deny):
+        return frozenset()
+    from daos_bindings.linux import pci
+
+    place = os.path.realpath(f"/sys/class/block/{disk}")
+    places = [place]
+    if "/nvme-subsystem/" in place:
+        subsystem = os.path.dirname(place)
+        places += (os.path.realpath(f"{subsystem}/{name}") for name in os.listdir(subsystem) if name.removeprefix("nvme").isdigit())
+    kernel = {part for one in places for part in one.split("/") if pci_address.parse_kernel(part) is not None}
+    functions = (pci.read_function(address) for address in kernel)
+    return frozenset(kernel | {str(function.address) for function in functions if function is not None})
 
 
 def check_free(device: Device, *, at: str = "") -> None:
@@ -276,18 +313,52 @@ def probe(device: Device) -> Work[Probed]:
     descriptor = device.descriptor
     size = device.identity.size_bytes
 
+    return (yield from perform(Step(PROBE, device.path, keep=(descriptor,), run=lambda _io: _probe(descriptor, size)), Probed))
+
+
+class ProbedRows(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was found on several devices: pairs of a place in their list, and what is there."""
+
+    found: Annotated[tuple[tuple[int, Probed], ...], Meta(max_length=4096)]
+
+
+def probe_all(devices: Sequence[Device], subject: str) -> Work[dict[int, Probed]]:
+    """Probe many devices at the same time; return what was found by place in the list.  One that is missing did not answer."""
+    if not devices:
+        return {}
+    descriptors = tuple(device.descriptor for device in devices)
+
     def run(_io: WorkerIO) -> Built:
-        from daos_bindings.linux import signatures  # loads libblkid: in the worker, after the drop
+        found: dict[int, Built] = {}
 
-        found = [
-            {"type": one.type[:256], "usage": one.usage[:256], "label": one.label[:256], "uuid": one.uuid[:256]}
-            for one in signatures.probe(descriptor)[:64]
-        ]
-        if not found and not _is_blank(descriptor, size):
-            found = [{"type": UNKNOWN, "usage": "", "label": "", "uuid": ""}]
-        return {"signatures": found, "settled": _is_settled(descriptor)}
+        def one(place: int) -> Built | None:
+            try:
+                return _probe(descriptors[place], devices[place].identity.size_bytes)
+            except OSError:
+                return None  # it is gone, or cannot be read
 
-    return (yield from perform(Step(PROBE, device.path, keep=(descriptor,), run=run), Probed))
+        def done(place: int, built: Built | None) -> None:
+            if built is not None:
+                found[place] = built
+
+        spread(len(descriptors), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done)
+        return {"found": [[place, built] for place, built in found.items()]}
+
+    rows = yield from perform(Step(PROBE_NAMESPACES, subject, keep=descriptors, run=run), ProbedRows)
+    return dict(rows.found)
+
+
+def _probe(descriptor: int, size: int) -> Built:
+    from daos_bindings.linux import signatures  # loads libblkid: in the worker, after the drop
+
+    found = [
+        {"type": one.type[:256], "usage": one.usage[:256], "label": one.label[:256], "uuid": one.uuid[:256]}
+        for one in signatures.probe(descriptor)[:64]
+    ]
+    if not found and not _is_blank(descriptor, size):
+        found = [{"type": UNKNOWN, "usage": "", "label": "", "uuid": ""}]
+    zeroed = not any(os.pread(descriptor, HEAD, 0))
+    return {"signatures": found, "settled": _is_settled(descriptor), "zeroed": zeroed}
 
 
 def _is_blank(descriptor: int, size: int) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
-from daos_helper.methods.table import TABLE, Method
+from daos_helper.methods.table import Method, find
 from daos_helper.monitor import Monitor
 from daos_helper.policy import PolicyFile
 from daos_helper.process import Worker, drain
@@ -107,7 +107,7 @@ class Dispatcher:
 
     def take(self, message: RequestEnvelope) -> None:
         """Begin a request, or answer it with the fault that stands against it."""
-        task = Task(message, TABLE.get(message.method), "")
+        task = Task(message, find(message.method), "")
         self._tasks[task.id] = task
         fault: Fault | None = None
         try:
@@ -284,6 +284,8 @@ class Dispatcher:
             )
         else:
             raise FrameError(f"a message of kind {kind[:32]}")
+        if kind in ("done", "fault") and running.doomed is None:
+            running.give_up = time.monotonic() + STUCK_S  # a thread that is stuck in the kernel shall not keep the answer
 
     def _read_output(self, task: Task) -> None:
         running = task.running
@@ -356,7 +358,7 @@ class Dispatcher:
                 self._end_early(task, functools.partial(_too_late, task))
 
     def _leave_behind(self, task: Task, running: Running) -> None:
-        """Answer although the worker is stuck in the kernel: the worker keeps the locks, we close ours."""
+        """Go on although the worker is stuck in the kernel: the worker keeps the locks, we close ours."""
         pid = running.process.pid
         for descriptor in (running.process.pidfd, running.process.answers, running.process.output):
             self._monitor.unwatch(descriptor)
@@ -365,6 +367,10 @@ class Dispatcher:
         for lock in task.locks:
             lock.leave_to_worker()
         task.locks = []
+        if running.doomed is None:  # it has said all that it had to say
+            running.process.kill()
+            self._advance(task, value=running.last, fault=running.fault)
+            return
         step = running.step.row.step
         where = whereabouts(pid)
         self._advance(task, fault=Fault(codes.HELPER_WORKER_STUCK, object=task.subject, step=step, pid=pid, where=where))

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, ValidationError, convert
 
+from daos_bindings.linux import pci_address
 from daos_helper.paths import components
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -23,6 +24,8 @@ DEFAULT_ROOTS: Final = ("/mnt/daos", "/mnt/daos#", "/var/lib/daos", "/var/daos")
 """Mount roots without a policy file; ``#`` at the end of a component stands for a decimal number."""
 NUMBER_DIGITS: Final = 3
 """Digits of a number that ``#`` stands for: no host has a thousand engines, and mount points shall not be endless."""
+OFF_BY_DEFAULT: Final = frozenset({"NvmeFirmwareQuery", "NvmeFirmwareUpdate"})
+"""Methods that work only where the policy switches them on."""
 SERVABLE_DRIVERS: Final = frozenset({"loop", "nbd", "ublk"})
 """Drivers behind which an unprivileged account may sit: refused unless the policy names the device."""
 
@@ -34,9 +37,10 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param mount_roots: folders at or below which storage may be mounted; ``#`` ends a component with a number.
     :param devices_allow: device paths that may be used although they are loop, nbd, a partition of the system disk, or
-        carry a foreign signature that a forced format would destroy.
-    :param devices_deny: device paths that are never touched.
+        carry a foreign signature that a forced format would destroy; PCI addresses stand for all namespaces of a controller.
+    :param devices_deny: device paths and PCI addresses that are never touched.
     :param methods_off: methods that are refused.
+    :param methods_on: methods that are allowed although they are off by default (``OFF_BY_DEFAULT``).
     :param target_users: further accounts, name to uid, that hugepages may be given to.
     """
 
@@ -44,14 +48,23 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     devices_allow: Annotated[tuple[Line, ...], Meta(max_length=1024)] = ()
     devices_deny: Annotated[tuple[Line, ...], Meta(max_length=1024)] = ()
     methods_off: Annotated[tuple[Line, ...], Meta(max_length=64)] = ()
-    target_users: dict[Annotated[str, Meta(min_length=1, max_length=32)], Annotated[int, Meta(ge=0, le=2**32 - 2)]] = {}
+    methods_on: Annotated[tuple[Line, ...], Meta(max_length=64)] = ()
+    target_users: Annotated[
+        dict[Annotated[str, Meta(min_length=1, max_length=32)], Annotated[int, Meta(ge=0, le=2**32 - 2)]], Meta(max_length=1024)
+    ] = {}
 
 
 class PolicyFile:
-    """The policy file, read again when it changed, so that a long session follows what root decides."""
+    """The policy file, read again when it changed, so that a long session follows what root decides.
+
+    :ivar present: there was one when it was last read.
+    :ivar keys: those that it sets.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.present = False
+        self.keys: frozenset[str] = frozenset()
         self._stamp: tuple[int, int, int] | None = None
         self._policy = Policy()
 
@@ -63,7 +76,7 @@ class PolicyFile:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            self._stamp, self._policy = None, Policy()
+            self._stamp, self._policy, self.present, self.keys = None, Policy(), False, frozenset()
             return self._policy
         except OSError as error:
             raise self._invalid(f"it cannot be opened: {error.strerror}") from error
@@ -72,7 +85,7 @@ class PolicyFile:
             stamp = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
             if stamp != self._stamp:
                 self._policy = self._read(descriptor, found)
-                self._stamp = stamp
+                self._stamp, self.present = stamp, True
         finally:
             os.close(descriptor)
         return self._policy
@@ -98,11 +111,12 @@ class PolicyFile:
             policy = convert(table, Policy)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, RecursionError) as error:
             raise self._invalid(str(error)) from error
-        for path in (*policy.mount_roots, *policy.devices_allow, *policy.devices_deny):
+        for path in (*policy.mount_roots, *(device for device in policy.devices_allow + policy.devices_deny if not is_pci(device))):
             try:
                 components(path)
             except Fault as fault:
                 raise self._invalid(fault.description) from fault
+        self.keys = frozenset(table)
         return policy
 
     def _invalid(self, reason: str) -> Fault:
@@ -117,6 +131,9 @@ class PolicyFile:
         if method in policy.methods_off:
             left = tuple(name for name in policy.methods_off if name != method)
             raise self.refuse(f"the method {method} is switched off", _line("methods_off", left), method)
+        if method in OFF_BY_DEFAULT and method not in policy.methods_on:
+            line = _line("methods_on", (*policy.methods_on, method))
+            raise self.refuse(f"the method {method} is off unless it is switched on", line, method)
 
     def check_target(self, policy: Policy, target: str) -> str:
         """Return the mount root that contains the target.
@@ -131,13 +148,19 @@ class PolicyFile:
         line = _line("mount_roots", (*policy.mount_roots, target))
         raise self.refuse(f"{target} is not at or below a mount root", line, target)
 
-    def check_denied(self, policy: Policy, path: str, numbers: frozenset[int]) -> None:
+    def check_denied(self, policy: Policy, path: str, numbers: frozenset[int], addresses: frozenset[str]) -> None:
         """Refuse a device if it, or anything that it is made of or divided into, is denied.
 
         :param numbers: of the device and of its family.
+        :param addresses: of the PCI functions that it is, or is on, in every spelling.
         :raises Fault: 2005 if it is; 2004 if a denied path is no block device, since nobody can say what it should protect.
         """
         for denied in policy.devices_deny:
+            if is_pci(denied):
+                if denied.lower() in addresses:
+                    left = tuple(other for other in policy.devices_deny if other.lower() not in addresses)
+                    raise self.refuse(f"{path} is, or belongs to, {denied} in devices_deny", _line("devices_deny", left), path)
+                continue
             number = device_number(denied)
             if number is None:
                 raise self._invalid(f"devices_deny names {denied}, which is no block device now: correct it or take it out")
@@ -167,9 +190,19 @@ def _matches(root: tuple[str, ...], parts: tuple[str, ...]) -> int:
     return len(root)
 
 
+def names_function(entries: tuple[str, ...], addresses: frozenset[str]) -> bool:
+    """Tell whether one of root's entries is one of those PCI addresses."""
+    return any(entry.lower() in addresses for entry in entries)
+
+
+def is_pci(entry: str) -> bool:
+    """Tell whether an entry is a PCI address, in either spelling, and not a path."""
+    return pci_address.parse(entry) is not None or pci_address.parse_kernel(entry.lower()) is not None
+
+
 def names_device(paths: tuple[str, ...], rdev: int) -> bool:
     """Tell whether one of root's paths is that device now; links in them are root's, and followed."""
-    return any(device_number(path) == rdev for path in paths)
+    return any(device_number(path) == rdev for path in paths if not is_pci(path))
 
 
 def device_number(path: str) -> int | None:

@@ -4,11 +4,14 @@
 The launcher's bounding set, which no descendant can ever leave, is generated from it (``packaging/generate_bounding.py``),
 so nothing here may need a package from outside the standard library.
 
-Four kinds of step exist, and a row is one of them:
+Five kinds of step exist, and a row is one of them:
 
 attach, detach
     ``daos_helper`` with CAP_SYS_ADMIN, which is root in effect: the smallest code there is; it executes nothing, loads no
     library, and takes no path and no option from the caller.
+command
+    ``daos_helper`` with CAP_SYS_ADMIN, root in effect like attach: sends NVMe commands of ours to controllers that were opened
+    before; it executes nothing, loads no library, and takes no command and no address from the caller.
 program
     uid 0 without any capability, NOROOT locked: mke2fs opens its path again, so it cannot be another uid.
 library
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal["attach", "program", "library", "descriptor"]
+Kind = Literal["attach", "command", "program", "library", "descriptor"]
 Identity = Literal["worker", "root"]
 
 
@@ -35,6 +38,7 @@ class Row(NamedTuple):
     :param descriptors: what the monitor opens for the step before the drop, besides its log and result pipes.
     :param methods: the methods that use the step.
     :param reason: why the step needs what it has.
+    :param threads: how many threads the step may start; 0 for nearly all, so that a worker is one thread and stays it.
     """
 
     step: str
@@ -44,6 +48,7 @@ class Row(NamedTuple):
     descriptors: tuple[str, ...]
     methods: tuple[str, ...]
     reason: str
+    threads: int = 0
 
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -148,6 +153,106 @@ CLEAN_HUGEPAGES: Final = Row(
     "unlinkat of spdk_pid<N>map files of dead processes in a directory that belongs to the target user, hence DAC_OVERRIDE",
 )
 
+BIND_DRIVER: Final = Row(
+    "bind-driver",
+    "descriptor",
+    "worker",
+    NOTHING,
+    ("sysfs: each function's folder and driver_override", "sysfs: bind and unbind of the drivers", "sysfs: drivers_probe"),
+    ("BdevBind", "BdevRestore"),
+    "sysfs checks at open, not at write; letting go of an SSD is waiting for it, so a thread for each of several",
+    threads=12,
+)
+OWN_VFIO_GROUP: Final = Row(
+    "own-vfio-group",
+    "descriptor",
+    "root",
+    frozenset({"CAP_CHOWN"}),
+    ("/dev/vfio/GROUP of each controller, as a place only",),
+    ("BdevBind",),
+    "engines drive SSDs as the target user: the group's node becomes theirs, mode 0600; the device itself is not opened",
+)
+PROBE_NAMESPACES: Final = Row(
+    "probe-namespaces",
+    "library",
+    "worker",
+    NOTHING,
+    ("block device of each namespace, read only",),
+    ("BdevBind", "BdevFormat"),
+    "as probe, for many devices: in threads, because one that hangs must not hide what the others carry",
+    threads=16,
+)
+ASK_CONTROLLER: Final = Row(
+    "ask-controller",
+    "command",
+    "worker",
+    frozenset({"CAP_SYS_ADMIN"}),
+    ("character device of each controller, and its folder in sysfs", "a memory file for the answers"),
+    ("BdevScan", "BdevFormat", "NvmeFirmwareQuery", "NvmeFirmwareUpdate"),
+    "the kernel wants CAP_SYS_ADMIN for log pages; fixed commands that only read; answers are passed on as they came; in threads, "
+    "because one controller that hangs must not hide the others",
+    threads=16,
+)
+READ_ANSWERS: Final = Row(
+    "read-answers",
+    "library",
+    "worker",
+    NOTHING,
+    ("the memory file with the answers",),
+    ("BdevScan", "BdevFormat", "NvmeFirmwareQuery", "NvmeFirmwareUpdate"),
+    "a drive's bytes are hostile: who takes them apart has nothing but them",
+)
+AWAIT_CONTROLLER: Final = Row(
+    "await-controller",
+    "descriptor",
+    "worker",
+    NOTHING,
+    (),
+    ("BdevScan", "BdevFormat", "NvmeFirmwareQuery", "NvmeFirmwareUpdate"),
+    "looks into sysfs until controllers that were just bound are ready: the monitor itself never waits",
+)
+WIPE_NAMESPACE: Final = Row(
+    "wipe-namespace",
+    "descriptor",
+    "worker",
+    NOTHING,
+    ("block device of each namespace, exclusively, for direct and synchronous writing",),
+    ("BdevFormat",),
+    "writes zeros through descriptors; all controllers at the same time, and one that hangs must not keep the others",
+    threads=16,
+)
+UPDATE_FIRMWARE: Final = Row(
+    "update-firmware",
+    "command",
+    "worker",
+    frozenset({"CAP_SYS_ADMIN"}),
+    ("character device of each controller, and its folder in sysfs", "the image, read only"),
+    ("NvmeFirmwareUpdate",),
+    "Firmware Image Download and Commit need CAP_SYS_ADMIN; the image is root's own file, and passed on as it is",
+    threads=16,
+)
+SPDK_VFIO: Final = Row(
+    "spdk-vfio",
+    "library",
+    "root",
+    frozenset({"CAP_DAC_OVERRIDE", "CAP_IPC_LOCK"}),
+    (),
+    ("BdevScan", "BdevFormat", "NvmeFirmwareUpdate"),
+    "SPDK opens hugepage files and /dev/vfio/GROUP, which belong to the target user, hence DAC_OVERRIDE; it pins the memory "
+    "that drives write to, hence IPC_LOCK; DPDK starts a thread for its interrupts (docs/spdk.md tells what was tried with less)",
+    threads=1,
+)
+SPDK_UIO: Final = Row(
+    "spdk-uio",
+    "library",
+    "root",
+    frozenset({"CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"}),
+    (),
+    ("BdevScan", "BdevFormat", "NvmeFirmwareUpdate"),
+    "as spdk-vfio; without an IOMMU drives are given physical addresses, which /proc/self/pagemap tells to SYS_ADMIN alone",
+    threads=1,
+)
+
 TABLE: Final[tuple[Row, ...]] = (
     ATTACH_TMPFS,
     ATTACH_EXT4,
@@ -160,6 +265,16 @@ TABLE: Final[tuple[Row, ...]] = (
     SET_HUGEPAGES,
     OWN_HUGETLBFS,
     CLEAN_HUGEPAGES,
+    BIND_DRIVER,
+    OWN_VFIO_GROUP,
+    PROBE_NAMESPACES,
+    ASK_CONTROLLER,
+    READ_ANSWERS,
+    AWAIT_CONTROLLER,
+    WIPE_NAMESPACE,
+    UPDATE_FIRMWARE,
+    SPDK_VFIO,
+    SPDK_UIO,
 )
 
 MONITOR: Final[dict[str, str]] = {

@@ -87,6 +87,10 @@ class RunDirectory:
         finally:
             os.close(descriptor)
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of all records that begin with the prefix."""
+        return sorted(name for name in os.listdir(self._folder) if name.startswith(prefix) and not name.endswith(".new"))
+
     def remove(self, name: str) -> None:
         """Forget a record; one that is not there is forgotten already."""
         try:

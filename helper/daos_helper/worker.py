@@ -25,6 +25,8 @@ from daos_pbin.frames import ANSWER_LIMIT, encode
 
 DROP_FAILED: Final = 125
 """Exit status of a worker that could not even say why it could not drop its privileges."""
+ACCOUNT_TASKS: Final = 2048
+"""The most processes and threads that daos_helper may have in all while a step with threads runs: the kernel counts by user."""
 
 
 class Channel:
@@ -133,11 +135,19 @@ def _drop(row: Row, worker_account: Identity, monitor: int) -> None:
         os.setsid()
         privileges.become(identity.uid, identity.gid, capabilities=row.capabilities)
         syscalls.set_dumpable(False)
-        # A worker makes no processes: what it is, ends with it.  (The kernel does not ask uid 0.)
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        _limit_tasks(row.threads)
         privileges.die_with_parent(monitor)
     except (OSError, privileges.PrivilegeError) as error:
         raise Fault(codes.HELPER_PRIVILEGE_DROP_FAILED, step=row.step, reason=str(error)) from error
+
+
+def _limit_tasks(threads: int) -> None:
+    """Let a worker make no processes: what it is, ends with it.  To the kernel a thread is one, so those few that have some
+    get a limit instead of none.  (The kernel does not ask uid 0, nor who has CAP_SYS_ADMIN.)"""
+    most = ACCOUNT_TASKS if threads else 0
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _work(step: Step, channel: Channel, locks: tuple[int, ...]) -> int:

@@ -1286,7 +1286,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "NvmeWithoutDriver",
         "nvme",
         "these NVMe SSDs have no driver now, because giving them to one was cut short: {addresses}",
-        "repeat the command, or run 'daos_server storage reset': both give such SSDs back to the driver of before; see 'dmesg' for the reason",
+        "repeat the command, or run 'daos_server storage reset': both give such SSDs back to the driver of before; 'dmesg' has the reason",
     ),
     # Ours: persistent memory
     2160: (

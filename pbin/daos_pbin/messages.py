@@ -217,6 +217,36 @@ class BdevPrepare(Request[BdevPrepareResult], frozen=True, forbid_unknown_fields
     target_user: UserName = ""
 
 
+class PolicyEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One key of root's policy.
+
+    :param from_file: the policy file sets it; otherwise it is the default.
+    :param values: what is in force, one by one; a target user is ``name = uid``.
+    """
+
+    key: Annotated[str, Meta(max_length=64)]
+    from_file: bool
+    values: Annotated[tuple[PathText, ...], Meta(max_length=1024)]
+
+
+class HelperPolicyResult(Result, frozen=True, forbid_unknown_fields=True):
+    """The policy in force.
+
+    :param path: of the policy file.
+    :param present: there is one.
+    """
+
+    path: PathText
+    present: bool
+    entries: Annotated[tuple[PolicyEntry, ...], Meta(max_length=64)]
+
+
+class HelperPolicy(Request[HelperPolicyResult], frozen=True, forbid_unknown_fields=True):
+    """Report root's policy as it is in force; changes nothing."""
+
+    result_type: ClassVar[type[Result]] = HelperPolicyResult
+
+
 REQUESTS: dict[str, type[Request[Result]]] = {
     request.__name__: request
     for request in (
@@ -229,6 +259,7 @@ REQUESTS: dict[str, type[Request[Result]]] = {
         MetadataMount,
         MetadataUnmount,
         BdevPrepare,
+        HelperPolicy,
     )
 }
 """All methods with a payload, by their name on the wire."""

@@ -2,6 +2,15 @@
 """Names of all methods, for the greeting, which must not cost the import of their types."""
 
 PING = "Ping"
+NVME_METHODS = (
+    "BdevBind",
+    "BdevRestore",
+    "BdevScan",
+    "BdevFormat",
+    "NvmeFirmwareQuery",
+    "NvmeFirmwareUpdate",
+)
+"""Those whose types and code are loaded only when the first of them is called."""
 METHODS = (
     PING,
     "ScmCheckFormat",
@@ -13,4 +22,6 @@ METHODS = (
     "MetadataMount",
     "MetadataUnmount",
     "BdevPrepare",
+    "HelperPolicy",
+    *NVME_METHODS,
 )

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nvme_figures
+
 from daos_pbin.messages import BdevPrepare, Ramdisk, ScmCheckFormat
 from daos_pbin.plain import PlainSession
 
@@ -42,6 +44,12 @@ ROWS = (
     ("cli_help_ms", "ms", "daos_server --help", "at most 250"),
     ("cli_import_ms", "ms", "import of the command line", ""),
     ("config_check_128_ms", "ms", "config check of 128 engines, once imported", "below 2 x that import"),
+    ("sysfs_bind_12_s", "s", "in a guest: 12 NVMe to vfio-pci, bare writes to sysfs", "the floor, one by one"),
+    ("nvme_prepare_12_s", "s", "the same by the helper, checks included", "at most 0.8 x bare writes"),
+    ("sysfs_reset_12_s", "s", "12 NVMe back to nvme, bare writes to sysfs", "the floor, one by one"),
+    ("nvme_reset_12_s", "s", "the same by the helper", "at most 0.5 x bare writes"),
+    ("nvme_cli_list_12_s", "s", "nvme list -o json of 12 NVMe", "what administrators use"),
+    ("nvme_scan_12_s", "s", "scan of 12 NVMe by the helper, health included", "at most 0.4"),
 )
 
 
@@ -249,6 +257,7 @@ def main() -> int:
         return 1
     with hugetlbfs():
         figures = measure(options.prefix, options.count)
+    figures |= nvme_figures.measure(options.prefix / "bin" / "daos_server_helper")
     show(figures)
     if options.json:
         machine = {"machine": platform.machine(), "kernel": platform.release(), "cpus": os.cpu_count(), "calls": options.count}

@@ -292,6 +292,21 @@ def test_worker_that_cannot_die_is_left_behind_and_keeps_its_lock(program: list[
     assert str(pid) in f"{busy}"
 
 
+@pytest.mark.skipif(not FREEZER.is_dir(), reason="no freezer cgroup (v1) here to make a process that SIGKILL does not reach")
+def test_worker_that_has_said_all_and_does_not_end_keeps_nobody_waiting(run: Run) -> None:
+    """One of its threads may be stuck in the kernel."""
+    group = FREEZER / f"daos-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        result = run(lambda helper: helper.call(Odd("last_word", row="make-mount-point", text=str(group)), deadline_s=3600))
+        pid = int(str(result.said["pid"]))
+        assert os.path.exists(f"/proc/{pid}"), "it was not stuck"
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+    _wait_gone(pid)
+    group.rmdir()
+
+
 async def _freeze(program: list[str], group: Path) -> tuple[Fault, Fault, int]:
     pid = 0
 

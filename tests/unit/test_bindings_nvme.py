@@ -21,9 +21,9 @@ from daos_bindings.linux.nvme_controller import NvmeController
 from daos_bindings.nvme import admin, firmware, kernel, structures, wipe
 from daos_bindings.nvme.admin import AdminError, Handle
 from daos_bindings.nvme.kernel import Answers
-from daos_bindings.nvme.records import ControllerRecord, HealthStats, NamespaceRecord
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_pbin.nvme import ControllerRecord, HealthStats, NamespaceRecord
 
 pytestmark = pytest.mark.unit
 

@@ -57,6 +57,7 @@ class Played:
 
     Context = real_commands.Context
     refusal_of = staticmethod(real_commands.refusal_of)
+    foreseen = staticmethod(real_commands.foreseen)
 
     async def plan_format(self, ctx: object, *, force: bool, reporter: Reporter) -> Plan:
         self.called.append(f"plan_format {force}")

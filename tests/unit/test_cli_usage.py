@@ -105,6 +105,7 @@ OPTIONS: dict[str, set[tuple[str, str, str]]] = {
         ("--helper-log-file", "-l", "FILE"),
     },
     "helper check": set(),
+    "helper policy": set(),
     "ms status": {("--ignore-config", "", "")},
     "ms recover": {("--force", "-f", ""), ("--ignore-config", "", "")},
     "ms restore": {("--force", "-f", ""), ("--path", "-p", "PATH"), ("--ignore-config", "", "")},
@@ -378,6 +379,22 @@ def test_a_reader_that_went_away_ends_quietly() -> None:
             assert result.stderr == ""
     finally:
         os.close(writing)
+
+
+@pytest.mark.parametrize("arguments", [("explain",), ("version", "--json"), ("explain", "--json")])
+def test_a_full_disk_behind_standard_output_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = start(*arguments, stdout=full.fileno())
+    assert (result.returncode, result.stderr) == (
+        1, "ERROR: the result could not be written to standard output: No space left on device\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_defect(closed: str, program: Path) -> None:
+    result = subprocess.run(["/bin/sh", "-c", f"{program} version {closed}"], capture_output=True, check=False, timeout=60)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert bool(result.stdout) == (">&-" not in closed.split())
 
 
 def test_a_terminal_that_lacks_a_letter_gets_an_escape() -> None:

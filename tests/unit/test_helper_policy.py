@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daos_helper.paths import components, split
-from daos_helper.policy import DEFAULT_ROOTS, Policy, PolicyFile
+from daos_helper.policy import DEFAULT_ROOTS, Policy, PolicyFile, is_pci, names_function
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 
@@ -103,3 +104,32 @@ def test_a_method_that_is_off_is_refused_with_the_line_that_switches_it_on() -> 
     with pytest.raises(Fault) as caught:
         FILE.check_method(policy, "ScmFormat")
     assert 'methods_off = ["BdevPrepare"]' in caught.value.resolution
+
+
+def test_some_methods_are_off_until_they_are_switched_on() -> None:
+    with pytest.raises(Fault) as caught:
+        FILE.check_method(Policy(methods_on=("NvmeFirmwareQuery",)), "NvmeFirmwareUpdate")
+    assert 'methods_on = ["NvmeFirmwareQuery", "NvmeFirmwareUpdate"]' in caught.value.resolution
+    FILE.check_method(Policy(methods_on=("NvmeFirmwareUpdate",)), "NvmeFirmwareUpdate")
+    with pytest.raises(Fault, match="switched off"):
+        FILE.check_method(Policy(methods_on=("NvmeFirmwareUpdate",), methods_off=("NvmeFirmwareUpdate",)), "NvmeFirmwareUpdate")
+
+
+@pytest.mark.parametrize("entry", ["0000:81:00.0", "0000:81:00.0".upper(), "5d0505:01:00.0", "10000:01:00.0"])
+def test_a_policy_may_name_pci_addresses(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "helper.toml"
+    path.write_text(f'devices_deny = ["{entry}"]\n')
+    file = PolicyFile(str(path))
+    policy = file._decode(path.read_bytes())
+    with pytest.raises(Fault) as caught:
+        file.check_denied(policy, "0000:81:00.0", frozenset(), frozenset({entry.lower(), "0000:82:00.0"}))
+    assert "devices_deny = []" in caught.value.resolution
+    file.check_denied(policy, "0000:82:00.0", frozenset(), frozenset({"0000:82:00.0"}))
+    assert names_function(policy.devices_deny, frozenset({entry.lower()}))
+
+
+@pytest.mark.parametrize("entry", ["0000:81:00", "81:00.0", "0000:81:00.0/", "0000-81-00.0"])
+def test_what_is_no_pci_address_is_no_path_either(entry: str) -> None:
+    assert not is_pci(entry)
+    with pytest.raises(Fault):
+        components(entry)

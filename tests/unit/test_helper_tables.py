@@ -9,17 +9,28 @@ import sys
 
 import pytest
 
+from daos_bindings.nvme import admin, kernel
 from daos_helper import attach, device, mkfs, privileges, targets
-from daos_helper.methods import bdev
-from daos_helper.methods.table import TABLE, Method
+from daos_helper.methods import bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk, nvme_table
+from daos_helper.methods.table import TABLE as STORAGE_TABLE
+from daos_helper.methods.table import Method, find
 from daos_pbin.bounding import HELPER_BOUNDING
-from daos_pbin.messages import REQUESTS
-from daos_pbin.methods import METHODS, PING
+from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
+from daos_pbin.methods import METHODS, NVME_METHODS, PING
+from daos_pbin.nvme_messages import NVME_REQUESTS
+
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
+TABLE = STORAGE_TABLE | nvme_table.TABLE
+WITHOUT_STEPS = {"HelperPolicy"}
+STEPS = (attach, device, mkfs, targets, bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk)
 
 
 def test_every_method_of_the_contract_is_answered() -> None:
     assert set(TABLE) == set(REQUESTS)
     assert (PING, *REQUESTS) == METHODS
+    assert tuple(NVME_REQUESTS) == NVME_METHODS
+    assert all(find(name) is TABLE[name] for name in REQUESTS)
+    assert find("NoSuchMethod") is None
     assert all(TABLE[name].request is request for name, request in REQUESTS.items())
 
 
@@ -29,22 +40,34 @@ def test_a_method_cannot_be_made_without_an_authorisation() -> None:
 
 
 def test_every_method_that_is_named_in_the_privilege_table_exists_and_the_reverse() -> None:
-    assert {method for row in privileges.TABLE for method in row.methods} == set(TABLE)
+    assert {method for row in privileges.TABLE for method in row.methods} == set(TABLE) - WITHOUT_STEPS
 
 
 def test_every_row_is_used_and_every_used_row_is_in_the_table() -> None:
-    source = "".join(inspect.getsource(module) for module in (attach, device, mkfs, targets, bdev))
+    source = "".join(inspect.getsource(module) for module in STEPS)
     names = {name for name, value in vars(privileges).items() if isinstance(value, privileges.Row)}
     assert len(names) == len(privileges.TABLE)
-    unused = {name for name in names if f"Step({name}," not in source and f", {name}, owner=" not in source}
+    unused = {name for name in names if f"Step({name}," not in source and f", {name}, owner=" not in source and f": {name}" not in source}
     assert not unused
 
 
-def test_rows_are_of_the_four_kinds_and_give_reasons() -> None:
+WITH_SYS_ADMIN = {"attach", "command"}
+"""Kinds of steps that are root in effect, and nothing else but that."""
+SPDK = {"spdk-vfio", "spdk-uio"}
+"""Foreign code with capabilities: it can only work so, and comes in only where the machine has SPDK."""
+
+
+def test_rows_are_of_the_five_kinds_and_give_reasons() -> None:
     for row in privileges.TABLE:
         assert row.reason, row.step
-        assert (row.kind == "attach") == ("CAP_SYS_ADMIN" in row.capabilities), row.step
-        if row.kind == "attach":
+        if row.step != "spdk-uio":
+            assert (row.kind in WITH_SYS_ADMIN) == ("CAP_SYS_ADMIN" in row.capabilities), row.step
+        if row.kind == "library" and row.step not in SPDK:
+            assert (row.identity, row.capabilities) == ("worker", privileges.NOTHING), row.step
+        assert 0 <= row.threads <= 16, row.step
+        if row.threads and row.step not in SPDK:
+            assert row.identity == "worker", f"{row.step}: the kernel does not limit the threads of uid 0"
+        if row.kind in WITH_SYS_ADMIN:
             assert row.identity == "worker", row.step
             assert row.capabilities == {"CAP_SYS_ADMIN"}, row.step
         if row.kind == "program":
@@ -74,6 +97,21 @@ def test_steps_with_cap_sys_admin_import_nothing_that_executes_or_parses() -> No
         "from daos_pbin import codes",
         "from daos_pbin.faults import Fault",
     }
+
+
+def test_steps_that_send_commands_decide_nothing() -> None:
+    """Of a drive's answers they take apart only the list of namespaces, which says what to ask next."""
+    for module in (admin, kernel):
+        source = inspect.getsource(module)
+        assert not [name for name in ("subprocess", "ctypes", "importlib", "os.exec", "os.system") if name in source], module.__name__
+    assert "decode" not in inspect.getsource(kernel.fetch)
+    assert "decode" not in inspect.getsource(nvme_ask._fetch)
+
+
+def test_nothing_about_nvme_is_loaded_for_other_methods() -> None:
+    code = f"import sys; sys.path[:0] = {sys.path!r}; import daos_helper.dispatch; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", code], check=True, capture_output=True, text=True)
+    assert not [name for name in done.stdout.split() if "nvme" in name or name in {"queue", "threading", "daos_bindings.linux.pci"}]
 
 
 BEFORE_FIRST_FRAME = {

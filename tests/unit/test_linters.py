@@ -106,7 +106,7 @@ def test_server_names_only_the_read_only_bindings() -> None:
 
 
 def test_launcher_passes_the_analyser(tmp_path: Path) -> None:
-    paths = LauncherPaths(sys.executable, "/opt/start.py", "/opt/account", "/opt/worker", "/opt/launcher")
+    paths = LauncherPaths(sys.executable, "/opt/start.py", "/opt/account", "/opt/worker", "/opt/launcher", "/opt/log")
     compile_launcher(paths, tmp_path / "launcher", extra=("-fanalyzer",))
     assert (tmp_path / "launcher").exists()
 

@@ -15,11 +15,13 @@ import pytest
 from msgspec import inspect
 
 from daos_pbin import PROTOCOL_VERSION, VERSION, conversation, endings, envelope, frames
-from daos_pbin.messages import REQUESTS
+from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
 from daos_pbin.methods import METHODS, PING
+from daos_pbin.nvme_messages import NVME_REQUESTS
 
 pytestmark = pytest.mark.unit
 
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
 PAGE = Path(frames.__file__).parents[1] / "PROTOCOL.md"
 
 EXAMPLES: list[tuple[str, dict[str, object]]] = [
@@ -56,9 +58,11 @@ def type_text(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.StrType):
         return f"string, at most {kind.max_length} characters" + (f", `{kind.pattern}`" if kind.pattern else "")
     if isinstance(kind, inspect.IntType):
-        return f"integer, {kind.ge} to {kind.le}"
+        return f"integer, {kind.ge} to {'2^64-1' if kind.le is None else kind.le}"
     if isinstance(kind, inspect.BoolType):
         return "bool"
+    if isinstance(kind, inspect.LiteralType):
+        return "string: " + " or ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, inspect.VarTupleType):
         return f"array of at most {kind.max_length}: {type_text(kind.item_type)}"
     if isinstance(kind, inspect.StructType):

@@ -213,18 +213,6 @@ def test_a_missing_device_is_an_error_before_anything_is_touched(world: World) -
     assert world.mounted == {}
 
 
-def test_nvme_is_refused_before_anything_is_touched(world: World) -> None:
-    text = PLAIN.replace("class: file, bdev_size: 1, bdev_list: [@/files/bdev1]", "class: nvme, bdev_list: ['0000:81:00.0']")
-    text = text.replace("class: file, bdev_size: 1, bdev_list: [@/files/bdev0]", "class: nvme, bdev_list: ['0000:82:00.0']")
-    fault = refusal(world.context(text))
-    assert fault.code == codes.STORAGE_CLASS_NOT_BUILT
-    assert "engine 1 tier 1" in fault.description
-    assert world.mounted == {}
-    with pytest.raises(Fault) as caught:
-        asyncio.run(commands.prepare(world.context(text)))
-    assert caught.value.code == codes.STORAGE_CLASS_NOT_BUILT
-
-
 def test_a_helper_that_does_not_start_is_one_fault(world: World) -> None:
     world.fails["start"] = Fault(codes.PRIVILEGED_HELPER_NOT_AVAILABLE, helper="/opt/daos/bin/daos_server_helper")
     assert refusal(world.context(PMEM)).code == codes.PRIVILEGED_HELPER_NOT_AVAILABLE

@@ -11,9 +11,9 @@ from msgspec import Struct
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.nvme import admin, structures
 from daos_bindings.nvme.admin import TIMEOUT_MS, AdminError, Handle
-from daos_bindings.nvme.records import ControllerRecord, HealthStats, NamespaceRecord
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_pbin.nvme import ControllerRecord, HealthStats, NamespaceRecord
 
 
 class Answers(Struct, frozen=True):

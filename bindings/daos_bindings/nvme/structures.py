@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from daos_bindings.linux.kernelfiles import MalformedError
-from daos_bindings.nvme.records import NAMESPACES_LIMIT, HealthStats
+from daos_pbin.nvme import NAMESPACES_LIMIT, HealthStats
 
 IDENTIFY_BYTES = 4096
 """Length of every Identify data structure (1.4: 5.15.1, 2.0: 5.17.1)."""

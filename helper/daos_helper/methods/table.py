@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The dispatch table.  A method without an authorisation cannot be in it, because the column has no default."""
+"""The dispatch table.  A method without an authorisation cannot be in it, because the column has no default.
+
+What is about NVMe controllers is in a table of its own, ``nvme_table``, which is loaded with the first such request.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from msgspec import Struct
 
 from daos_bindings.linux import block
 from daos_helper.context import Context
-from daos_helper.methods import bdev, metadata, scm
+from daos_helper.methods import bdev, metadata, scm, shown
 from daos_helper.paths import components
 from daos_helper.steps import Work
 from daos_pbin.messages import (
     BdevPrepare,
+    HelperPolicy,
     MetadataFormat,
     MetadataMount,
     MetadataNeedsFormat,
@@ -28,6 +32,7 @@ from daos_pbin.messages import (
     ScmMount,
     ScmUnmount,
 )
+from daos_pbin.methods import NVME_METHODS
 
 RequestT = TypeVar("RequestT", bound=Request[Result])
 
@@ -50,7 +55,7 @@ class Method(Struct, frozen=True):
     work: Callable[[Request[Result], Context], Work[Result]]
 
 
-def _method(
+def method(
     request: type[RequestT],
     *,
     authorise: Callable[[RequestT, Context], object],
@@ -120,10 +125,10 @@ def _scm_subject(request: ScmCheckFormat | ScmFormat) -> str:
     return f"{request.dcpm.device} on {request.mountpoint}" if request.dcpm else request.mountpoint
 
 
-TABLE: Final = {
-    method.request.__name__: method
-    for method in (
-        _method(
+TABLE: Final[dict[str, Method]] = {
+    row.request.__name__: row
+    for row in (
+        method(
             ScmCheckFormat,
             authorise=_authorise_scm,
             resources=_scm_resources,
@@ -131,7 +136,7 @@ TABLE: Final = {
             subject=_scm_subject,
             work=scm.check_format,
         ),
-        _method(
+        method(
             ScmFormat,
             authorise=_authorise_scm,
             resources=_scm_resources,
@@ -139,7 +144,7 @@ TABLE: Final = {
             subject=_scm_subject,
             work=scm.format_scm,
         ),
-        _method(
+        method(
             ScmMount,
             authorise=_authorise_mount,
             resources=lambda request: _resources(request.target, request.dcpm.device if request.dcpm else ""),
@@ -147,7 +152,7 @@ TABLE: Final = {
             subject=lambda request: f"{request.dcpm.device} on {request.target}" if request.dcpm else request.target,
             work=scm.mount_scm,
         ),
-        _method(
+        method(
             ScmUnmount,
             authorise=lambda request, context: context.file.check_target(context.policy, request.target),
             resources=lambda request: _resources(request.target, ""),
@@ -155,7 +160,7 @@ TABLE: Final = {
             subject=lambda request: request.target,
             work=scm.unmount_scm,
         ),
-        _method(
+        method(
             MetadataNeedsFormat,
             authorise=_authorise_metadata,
             resources=_metadata_resources,
@@ -163,7 +168,7 @@ TABLE: Final = {
             subject=_metadata_subject,
             work=metadata.needs_format,
         ),
-        _method(
+        method(
             MetadataFormat,
             authorise=_authorise_metadata,
             resources=_metadata_resources,
@@ -171,7 +176,7 @@ TABLE: Final = {
             subject=_metadata_subject,
             work=metadata.format_metadata,
         ),
-        _method(
+        method(
             MetadataMount,
             authorise=_authorise_metadata,
             resources=_metadata_resources,
@@ -179,7 +184,7 @@ TABLE: Final = {
             subject=_metadata_subject,
             work=metadata.mount_metadata,
         ),
-        _method(
+        method(
             MetadataUnmount,
             authorise=_authorise_metadata,
             resources=_metadata_resources,
@@ -187,14 +192,31 @@ TABLE: Final = {
             subject=_metadata_subject,
             work=metadata.unmount_metadata,
         ),
-        _method(
+        method(
             BdevPrepare,
-            authorise=bdev.target_uid,
+            authorise=lambda request, context: bdev.target_uid(request.target_user, context),
             resources=lambda _request: ("hugepages",),
             changes=True,
             subject=lambda _request: "hugepages",
             work=bdev.prepare,
         ),
+        method(
+            HelperPolicy,
+            authorise=lambda _request, _context: None,
+            resources=lambda _request: (),
+            changes=False,
+            subject=lambda _request: "policy",
+            work=shown.policy,
+        ),
     )
 }
-"""All methods with a payload, by name."""
+"""All methods with a payload that are not in ``NVME_METHODS``, by name."""
+
+
+def find(name: str) -> Method | None:
+    """Return a method's row, or None if there is no such method."""
+    if name not in NVME_METHODS:
+        return TABLE.get(name)
+    from daos_helper.methods import nvme_table
+
+    return nvme_table.TABLE[name]

@@ -27,8 +27,10 @@ class Access:
     :param allowed: PCI addresses of the SSDs, sorted; none means every SSD that is not blocked.
     :param blocked: PCI addresses that are left alone, sorted.
     :param user: name of the user that gets them.
+    :param account: that is the account that the engines of this host run as anyway.
     :param hugepages: hugepages asked for beside, on all nodes together; 0 leaves the number to the helper.
     :param vmd: whether VMD controllers are taken over together with the SSDs behind them.
+    :param vmds: those of this machine that are, sorted.
     :param faults: why it cannot be done; all of them.
     :param arithmetic: what was decided and why, line by line.
     :param notices: what the administrator asked for, or may expect, and does not get.
@@ -37,9 +39,11 @@ class Access:
     allowed: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     user: str = ""
+    account: bool = True
     hugepages: int = 0
     disable_vfio: bool = False
     vmd: bool = False
+    vmds: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     arithmetic: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -92,9 +96,10 @@ def for_prepare(asked: Asked, host: HostFacts, wanted: Wanted | None = None) -> 
     if wanted is not None and wanted.disable_hugepages:
         raise Fault(codes.SERVER_HUGEPAGES_DISABLED)
     plain = Access(
-        allowed=_addresses(asked.allow) or (wanted.nvme_devices if wanted else ()),
-        blocked=_addresses(asked.block) or (wanted.bdev_exclude if wanted else ()),
+        allowed=addresses(asked.allow) or (wanted.nvme_devices if wanted else ()),
+        blocked=addresses(asked.block) or (wanted.bdev_exclude if wanted else ()),
         user=asked.user or host.user,
+        account=asked.user in ("", host.user),
         hugepages=asked.hugepages or (wanted.nr_hugepages if wanted else 0),
         disable_vfio=asked.disable_vfio or (wanted is not None and wanted.disable_vfio),
     )
@@ -106,8 +111,11 @@ def for_prepare(asked: Asked, host: HostFacts, wanted: Wanted | None = None) -> 
     return _decided(replace(plain, faults=tuple(faults)), host, asked=wanted is None or wanted.enable_vmd, has_emulated=False)
 
 
-def _addresses(text: str) -> tuple[str, ...]:
-    """Return the addresses of an option, each once, in their order."""
+def addresses(text: str) -> tuple[str, ...]:
+    """Return the addresses of an option, each once, in their order.
+
+    :raises Fault: 303 for one that is none.
+    """
     found = set()
     for word in text.replace(",", " ").split():
         address = parse_pci(word)
@@ -126,6 +134,7 @@ def _decided(access: Access, host: HostFacts, *, asked: bool, has_emulated: bool
     return replace(
         access,
         vmd=not obstacle,
+        vmds=() if obstacle else _taken_vmds(access, host),
         arithmetic=(
             f"{which}, for {access.user}",
             f"VFIO: {_vfio(access, host)}",
@@ -133,6 +142,17 @@ def _decided(access: Access, host: HostFacts, *, asked: bool, has_emulated: bool
         ),
         notices=(lost,) if asked and obstacle and endpoints else (),
     )
+
+
+def _taken_vmds(access: Access, host: HostFacts) -> tuple[str, ...]:
+    """Return the VMDs that are allowed, or that an allowed SSD is behind, without the blocked ones."""
+    allowed, blocked = _endpoints(access.allowed), _endpoints(access.blocked)
+    return tuple(vmd for vmd in host.vmd_endpoints if vmd not in blocked and (vmd in allowed or not access.allowed))
+
+
+def _endpoints(addresses: tuple[str, ...]) -> frozenset[str]:
+    parsed = ((address, parse_pci(address)) for address in addresses)
+    return frozenset(found.vmd_endpoint if found and found.vmd_endpoint else address for address, found in parsed)
 
 
 def _vmd_obstacle(access: Access, host: HostFacts, *, has_emulated: bool) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from daos_pbin.faults import Fault
     from daos_server.plan.host import HostFacts
+    from daos_server.plan.nvme import Ssd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,13 @@ class EngineState:
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Everything that a format, a reset or a scan looks at; ``engines`` in the order of the configuration."""
+    """Everything that a format, a reset or a scan looks at; ``engines`` in the order of the configuration.
+
+    :param ssds: the SSDs and VMDs of this machine by address; none if the configuration names none.
+    """
 
     host: HostFacts
     metadata: MetadataState = MetadataState()
     metadata_mount: Mounted = Mounted()
     engines: tuple[EngineState, ...] = ()
+    ssds: Mapping[str, Ssd] = field(default_factory=dict)

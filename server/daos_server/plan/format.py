@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.plan import hugepages, memory
+from daos_server.plan import hugepages, memory, nvme
+from daos_server.plan.access import at_start
 from daos_server.plan.facts import FileState
-from daos_server.plan.prepare import not_built
 from daos_server.plan.reset import lost_content
 from daos_server.plan.steps import (
     CreateFile,
@@ -27,6 +27,7 @@ from daos_server.plan.steps import (
     Standing,
     Step,
     UnmountMetadata,
+    WipeSsd,
     WriteNvmeConf,
 )
 from daos_server.plan.units import GIB, bytes_text
@@ -87,13 +88,16 @@ class _Planner:
         self._found: list[_Need] = []
         self._left: list[_Need] = []
         self._metadata_fresh = False
+        self._access = at_start(wanted, facts.host)
 
     def plan(self) -> Plan:
-        self._refusals += not_built(self._wanted)
         if not self._wanted.engines:
             self._notes.append("the configuration has no engines: there is no storage to format")
         self._plan_metadata()
         sizes = self._ramdisk_sizes()
+        if self._wanted.nvme_devices:
+            self._notes += [f"{fault.description}: an engine will not start ({fault.code})" for fault in self._access.faults]
+            self._notes += self._access.notices
         for engine, state in zip(self._wanted.engines, self._facts.engines, strict=True):
             verdict = self._plan_scm(engine, state.scm, sizes.get(engine.index, 0))
             self._plan_bdevs(engine, state, verdict)
@@ -289,7 +293,10 @@ class _Planner:
         if not engine.has_bdevs:
             return
         if verdict == "stays" and not self._metadata_fresh:
-            self._leave_bdevs(engine)
+            self._leave_bdevs(engine, "the SCM of this engine was formatted before and is in use")
+            return
+        if self._wanted.disable_hugepages and any(tier.storage_class == "nvme" for tier in engine.bdevs):
+            self._leave_bdevs(engine, "disable_hugepages is set in the configuration, and SSDs are of no use without hugepages")
             return
         steps: list[Step] = []
         has_superblock = self._superblock(engine, state, verdict)
@@ -299,11 +306,11 @@ class _Planner:
         self._plan_conf(engine, state, steps, verdict)
         self._bdev_steps += steps
 
-    def _leave_bdevs(self, engine: Engine) -> None:
+    def _leave_bdevs(self, engine: Engine, detail: str) -> None:
         for tier in engine.bdevs:
+            action = WipeSsd.action if tier.storage_class == "nvme" else CreateFile.action
             for device in tier.devices:
-                detail = "the SCM of this engine was formatted before and is in use"
-                self._stand(device, CreateFile.action, already=False, detail=detail, engine=engine.index, tier=tier.tier)
+                self._stand(device, action, already=False, detail=detail, engine=engine.index, tier=tier.tier)
 
     def _superblock(self, engine: Engine, state: EngineState, verdict: Verdict) -> bool | None:
         """Tell whether the engine will have a superblock when its bdevs are formatted; None if nobody can see it yet."""
@@ -324,7 +331,8 @@ class _Planner:
     ) -> None:
         engine_index, place = engine.index, tier.tier
         if tier.storage_class == "nvme":
-            return  # refused as a whole (2111)
+            self._plan_ssd(engine, tier, device, steps, has_superblock=has_superblock)
+            return
         found = self._file_state(engine, state, device, verdict)
         if found.problem is not None:
             self._refusals.append(found.problem)
@@ -334,6 +342,38 @@ class _Planner:
             self._stand(device, CreateFile.action, already=True, detail=HAS_SUPERBLOCK, engine=engine_index, tier=place)
         else:
             self._plan_file(engine, tier, device, found, steps, has_superblock=has_superblock)
+
+    def _plan_ssd(self, engine: Engine, tier: Bdevs, device: str, steps: list[Step], *, has_superblock: bool | None) -> None:
+        """Plan one SSD; one that cannot be used fails alone, the others are formatted."""
+        key = f"ssd:{engine.index}:{tier.tier}:{device}"
+        detail, fault = "", None
+        if has_superblock:
+            detail = HAS_SUPERBLOCK
+        elif self._state(key) == "done":
+            detail = "the interrupted format did it"
+        else:
+            ssds = self._facts.ssds
+            fault = nvme.obstacle(device, ssds, vmd=self._access.vmd) or (ssds[device].fault if device in ssds else None)
+        if detail or fault is not None:
+            detail = detail or str(fault)
+            self._stand(
+                device, WipeSsd.action, already=fault is None, detail=detail, engine=engine.index, tier=tier.tier, fault=fault
+            )
+            return
+        consent = self._force or self._consent(key)
+        steps.append(
+            WipeSsd(
+                key=key,
+                engine=engine.index,
+                tier=tier.tier,
+                subject=device,
+                vmd=self._access.vmd,
+                force=consent,
+                lost="whatever it carries" if consent else "",
+                superblock=f"{engine.metadata_dir}/superblock" if has_superblock is None and engine.metadata_dir else "",
+                needs=self._bdev_needs(engine),
+            )
+        )
 
     def _file_state(self, engine: Engine, state: EngineState, device: str, verdict: Verdict) -> FileState:
         """Return what is there when the file's turn comes: nothing, in a file system that is made before."""
@@ -378,7 +418,11 @@ class _Planner:
         return (MOUNT,) if self._metadata_is_hidden and engine.has_meta_role else ()
 
     def _plan_conf(self, engine: Engine, state: EngineState, steps: list[Step], verdict: Verdict) -> None:
-        if not engine.nvme_conf or self._wanted.nvme_places:
+        if not engine.nvme_conf:
+            return
+        if any(part.fault is not None and part.engine == engine.index for part in self._standing):
+            detail = "is not written, because an SSD of this engine cannot be used"
+            self._stand(engine.nvme_conf, WriteNvmeConf.action, already=False, detail=detail, engine=engine.index)
             return
         content = self._conf(engine, state)
         key = f"conf:{engine.index}"
@@ -413,7 +457,8 @@ class _Planner:
             engine,
             hostname=self._wanted.hostname,
             enable_hotplug=self._wanted.enable_hotplug,
-            enable_vmd=self._wanted.enable_vmd,
+            enable_vmd=bool(self._access.vmds),
+            backing=nvme.backing(self._facts.ssds),
             buses=buses,
         )
         return content or ""
@@ -476,7 +521,7 @@ class _Planner:
         if any(MOUNT in step.needs for step in self._bdev_steps) and MOUNT not in self._metadata_needs():
             state = self._facts.metadata
             steps.append(MountMetadata(key=MOUNT, subject=self._wanted.metadata_root, device=state.device))
-        steps += self._bdev_steps
+        steps += sorted(self._bdev_steps, key=lambda step: not isinstance(step, WipeSsd))  # the SSDs of all engines together
         device = self._facts.metadata.device
         uses = any(isinstance(step, FormatMetadata | MountMetadata | MakeMetadataFolders) for step in steps)
         if device and (uses or (self._resume is not None and self._facts.metadata.mounted)):
@@ -500,8 +545,19 @@ class _Planner:
             cause = "; ".join(f"{need.subject}: {need.found}" for need in self._found)
             self._refusals.append(Fault(codes.STORAGE_ALREADY_FORMATTED, object=subjects, cause=cause))
 
-    def _stand(self, subject: str, action: str, *, already: bool, detail: str, engine: int | None = None, tier: int | None = None) -> None:
-        self._standing.append(Standing(engine=engine, tier=tier, subject=subject, action=action, already=already, detail=detail))
+    def _stand(
+        self,
+        subject: str,
+        action: str,
+        *,
+        already: bool,
+        detail: str,
+        engine: int | None = None,
+        tier: int | None = None,
+        fault: Fault | None = None,
+    ) -> None:
+        part = Standing(engine=engine, tier=tier, subject=subject, action=action, already=already, detail=detail, fault=fault)
+        self._standing.append(part)
 
 
 def _notes_of(unfinished: Unfinished | None, *, same: bool, force: bool) -> list[str]:

@@ -133,14 +133,15 @@ def per_node(wanted: Wanted, total: int, machine_nodes: Sequence[int]) -> NodeRe
     if not machine_nodes:
         raise Fault(codes.HUGEPAGES_UNSUPPORTED, reason="the kernel names no NUMA node that has memory")
     if not wanted.has_bdevs:
-        return _spread(total or WITHOUT_BDEVS, machine_nodes, configured=bool(total))
+        why = f"nr_hugepages is {total}" if total else f"{WITHOUT_BDEVS} for a host without block devices and nr_hugepages"
+        return spread(total or WITHOUT_BDEVS, machine_nodes, why)
     counts = Counter(engine.numa_node for engine in wanted.engines)
     for node in sorted(counts):
         if node not in machine_nodes:
             raise Fault(codes.HUGEPAGES_NODE_MISSING, node=node)
     if len(set(counts.values())) > 1:
-        spread = ", ".join(f"node {node}: {count}" for node, count in sorted(counts.items()))
-        raise Fault(codes.SERVER_CONFIG_ENGINE_NUMA_IMBALANCE, layout=spread)
+        layout = ", ".join(f"node {node}: {count}" for node, count in sorted(counts.items()))
+        raise Fault(codes.SERVER_CONFIG_ENGINE_NUMA_IMBALANCE, layout=layout)
     engines, nodes = len(wanted.engines), len(counts)
     extra = EXTRA_PER_ENGINE * engines // nodes
     count = total // nodes + extra
@@ -150,10 +151,17 @@ def per_node(wanted: Wanted, total: int, machine_nodes: Sequence[int]) -> NodeRe
     return NodeRequest(nodes=tuple((node, count) for node in sorted(counts)), arithmetic=(line,))
 
 
-def _spread(total: int, machine_nodes: Sequence[int], *, configured: bool) -> NodeRequest:
+def spread(total: int, machine_nodes: Sequence[int], why: str) -> NodeRequest:
+    """Return so many pages divided evenly by NUMA nodes.
+
+    :param machine_nodes: the nodes that have memory.
+    :param why: there are so many, in words.
+    :raises Fault: 2202 if the machine has no nodes.
+    """
+    if not machine_nodes:
+        raise Fault(codes.HUGEPAGES_UNSUPPORTED, reason="the kernel names no NUMA node that has memory")
     nodes = sorted(machine_nodes)
     share, rest = divmod(total, len(nodes))
-    why = f"nr_hugepages is {total}" if configured else f"{total} for a host without block devices and nr_hugepages"
     line = f"hugepages: {why}, over {len(nodes)} NUMA node(s)"
     return NodeRequest(nodes=tuple((node, share + (1 if place < rest else 0)) for place, node in enumerate(nodes)), arithmetic=(line,))
 

@@ -1,33 +1,40 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The plan of ``storage prepare``: hugepages for the engines, and stale hugepage files away."""
+"""The plans of ``storage prepare`` and ``nvme prepare``: hugepages, stale hugepage files away, SSDs to a userspace driver."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.plan import hugepages
-from daos_server.plan.access import at_start
+from daos_server.plan import hugepages, nvme
+from daos_server.plan.access import at_start, for_prepare
 from daos_server.plan.steps import CleanHugepages, Plan, SetHugepages, Standing, Step
 from daos_server.plan.units import pages_text
 
 if TYPE_CHECKING:
+    from daos_server.plan.access import Asked
     from daos_server.plan.host import HostFacts
+    from daos_server.plan.nvme import Ssds
     from daos_server.plan.wanted import Wanted
 
 ACTION = "set hugepages"
+BY_HAND = 1024
+"""Pages that ``nvme prepare`` asks for if neither it nor the configuration says how many."""
 
 
-def plan_prepare(wanted: Wanted, host: HostFacts) -> Plan:
-    """Return what gives the engines their hugepages; what stands in the way is in the plan's refusals."""
+def plan_prepare(wanted: Wanted, host: HostFacts, ssds: Ssds | None = None) -> Plan:
+    """Return what gives the engines their hugepages and SSDs; what stands in the way is in the plan's refusals.
+
+    :param ssds: the SSDs and VMDs of this machine, by address.
+    """
     steps: list[Step] = [*clean_steps(host)]
     if wanted.disable_hugepages and not wanted.has_bdevs:
         standing = Standing(subject="hugepages", action=ACTION, already=False, detail="disable_hugepages is set in the configuration")
         return Plan(command="prepare", steps=tuple(steps), standing=(standing,), digest=wanted.digest())
     access = at_start(wanted, host)
     notes: tuple[str, ...] = (*access.arithmetic, *access.notices)
-    refusals = not_built(wanted) or access.faults
     try:
         need = hugepages.need(wanted, host.page_kib)
         notes = (*notes, *need.arithmetic)
@@ -35,14 +42,46 @@ def plan_prepare(wanted: Wanted, host: HostFacts) -> Plan:
         notes = (*notes, *request.arithmetic)
         hugepages.check_memory(request, host.pages, host.page_kib, host.available_kib)
     except Fault as fault:
-        return Plan(command="prepare", notes=notes, refusals=(*refusals, fault), digest=wanted.digest())
+        return Plan(command="prepare", notes=notes, refusals=(*access.faults, fault), digest=wanted.digest())
+    drives = nvme.bind(access, ssds or {}, place=nvme.places(wanted)) if wanted.nvme_devices else nvme.Part()
     return Plan(
         command="prepare",
-        steps=(*steps, *_steps(request, host)),
-        standing=_standing(request, host),
+        steps=(*steps, *_steps(request, host), *drives.steps),
+        standing=(*_standing(request, host), *drives.standing),
         notes=notes,
-        refusals=refusals,
+        refusals=access.faults,
         digest=wanted.digest(),
+    )
+
+
+def plan_nvme_prepare(asked: Asked, host: HostFacts, ssds: Ssds, wanted: Wanted | None = None, *, everything: bool = False) -> Plan:
+    """Return what gives SSDs to userspace, with the hugepages for it.
+
+    :param asked: the options of the command.
+    :param wanted: what the configuration asks for; None without one, or if it shall be ignored.
+    :param everything: every SSD that nothing uses, and not only those that are named.
+    :raises Fault: 619 if the configuration disables hugepages, 303 for an address that is none.
+    """
+    access = for_prepare(asked, host, wanted)
+    plan = Plan(command="prepare", group="nvme", refusals=access.faults)
+    if not access.allowed and not everything:
+        return replace(plan, refusals=(*access.faults, Fault(codes.NVME_NONE_NAMED)))
+    if everything:
+        access = replace(access, allowed=())
+    notes: tuple[str, ...] = (*access.arithmetic, *access.notices)
+    why = f"{access.hugepages} were asked for" if access.hugepages else f"{BY_HAND}, as nothing says how many"
+    try:
+        request = hugepages.spread(access.hugepages or BY_HAND, host.node_numbers, why)
+        notes = (*notes, *request.arithmetic)
+        hugepages.check_memory(request, host.pages, host.page_kib, host.available_kib)
+    except Fault as fault:
+        return replace(plan, notes=notes, refusals=(*plan.refusals, fault))
+    drives = nvme.bind(access, ssds, place=nvme.places(wanted), everything=everything)
+    return replace(
+        plan,
+        steps=(*_steps(request, host), *drives.steps),
+        standing=(*_standing(request, host), *drives.standing),
+        notes=notes,
     )
 
 
@@ -71,16 +110,10 @@ def _standing(request: hugepages.NodeRequest, host: HostFacts) -> tuple[Standing
     )
 
 
-def clean_steps(host: HostFacts) -> tuple[CleanHugepages, ...]:
-    """Return the step that removes hugepage files whose process is gone, if there are any."""
+def clean_steps(host: HostFacts, *, optional: bool = False) -> tuple[CleanHugepages, ...]:
+    """Return the step that removes hugepage files whose process is gone, if there are any.
+
+    :param optional: if it fails, nothing else does.
+    """
     stale = tuple(file.name for file in host.stale_files)
-    return (CleanHugepages(key="clean", subject="/dev/hugepages", files=stale),) if stale else ()
-
-
-def not_built(wanted: Wanted) -> tuple[Fault, ...]:
-    """Return fault 2111 if the configuration names real SSDs, which this build does not handle yet."""
-    places = wanted.nvme_places
-    if not places:
-        return ()
-    where = ", ".join(places)
-    return (Fault(codes.STORAGE_CLASS_NOT_BUILT, object=where, storage_class="nvme", where=where),)
+    return (CleanHugepages(key="clean", subject="/dev/hugepages", files=stale, optional=optional),) if stale else ()

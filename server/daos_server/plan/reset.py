@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The plan of ``storage reset``: unmount what a format mounted, give back what a prepare took; files and formats stay."""
+"""The plans of ``storage reset`` and ``nvme reset``: unmount what a format mounted, give back what a prepare took; formats stay."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_server.plan import nvme
+from daos_server.plan.access import addresses, at_start
 from daos_server.plan.prepare import clean_steps
 from daos_server.plan.steps import Plan, ReturnHugepages, Standing, Step, UnmountMetadata, UnmountScm
 from daos_server.plan.units import bytes_text
 
 if TYPE_CHECKING:
+    from daos_server.plan.access import Asked
     from daos_server.plan.facts import Mounted, Storage
+    from daos_server.plan.host import HostFacts
+    from daos_server.plan.nvme import Ssds
     from daos_server.plan.wanted import Engine, Scm, Wanted
 
 REPLACEABLE = frozenset({"daos_nvme.conf"})
@@ -37,6 +42,8 @@ def plan_reset(wanted: Wanted, facts: Storage, *, force: bool, unfinished: bool 
         refusals += [_refusal(step) for step in steps if isinstance(step, UnmountScm) and step.lost]
     _plan_metadata(wanted, facts, steps, standing)
     steps += clean_steps(facts.host)
+    if wanted.nvme_devices:
+        _plan_ssds(wanted, facts, steps, standing)
     steps.append(ReturnHugepages(key="return-hugepages", subject="hugepages"))
     notes = ["what is on devices, in files and in the metadata folders stays: reset formats nothing"]
     if unfinished:
@@ -50,6 +57,38 @@ def plan_reset(wanted: Wanted, facts: Storage, *, force: bool, unfinished: bool 
         force=force,
         digest=wanted.digest(),
     )
+
+
+def plan_nvme_reset(asked: Asked, host: HostFacts, ssds: Ssds, wanted: Wanted | None = None) -> Plan:
+    """Return what gives SSDs back to the drivers of before: those that are named, else all that this system ever took.
+
+    :param asked: the options of the command.
+    :param wanted: what the configuration asks for; None without one, or if it shall be ignored.
+    :raises Fault: 303 for an address that is none.
+    """
+    named = addresses(asked.allow)
+    blocked = addresses(asked.block) or (wanted.bdev_exclude if wanted else ())
+    drives = nvme.restore(ssds, named=named, blocked=blocked, place=nvme.places(wanted))
+    which = f"SSDs: {' '.join(named)}" if named else "SSDs: all that this system took from their drivers, whatever the configuration names"
+    return Plan(
+        command="reset",
+        group="nvme",
+        steps=(*clean_steps(host, optional=True), *drives.steps),
+        standing=tuple(drives.standing),
+        notes=(which, "hugepages stay as they are: 'daos_server storage reset' gives them back"),
+    )
+
+
+def _plan_ssds(wanted: Wanted, facts: Storage, steps: list[Step], standing: list[Standing]) -> None:
+    drives = nvme.restore(
+        facts.ssds,
+        named=wanted.nvme_devices,
+        blocked=wanted.bdev_exclude,
+        vmd=at_start(wanted, facts.host).vmd,
+        place=nvme.places(wanted),
+    )
+    steps += drives.steps
+    standing += drives.standing
 
 
 def lost_content(mount: Mounted) -> str:
@@ -99,6 +138,7 @@ def _files(engine: Engine) -> list[Standing]:
         )
         for tier in engine.bdevs
         for device in tier.devices
+        if tier.storage_class != "nvme"
     ]
 
 

@@ -191,10 +191,14 @@ class SetHugepages(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CleanHugepages(Step):
-    """Remove the hugepage files of processes that are gone."""
+    """Remove the hugepage files of processes that are gone.
+
+    :param optional: if it fails, nothing else does.
+    """
 
     action: ClassVar[str] = "remove stale hugepage files"
     files: tuple[str, ...] = ()
+    optional: bool = False
 
     def _describe(self) -> str:
         return f"remove {len(self.files)} hugepage file(s) whose owner is dead: {', '.join(self.files)}"
@@ -208,6 +212,74 @@ class ReturnHugepages(Step):
 
     def _describe(self) -> str:
         return "give back the hugepages that earlier prepares added, as far as nothing uses them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindSsd(Step):
+    """Give an NVMe SSD, or a VMD with all that is behind it, to a userspace driver.
+
+    :param kind: ``SSD`` or ``VMD``.
+    :param before: its driver now; empty for none.
+    :param behind: the SSDs behind a VMD, as far as they are seen.
+    :param user: who may open it then.
+    :param account: that is the server's own account, of which the helper knows by itself.
+    :param vmd: whether VMDs are used.
+    :param only_if_free: nobody named it: if it turns out to be in use, that is no failure.
+    """
+
+    action: ClassVar[str] = "give to userspace"
+    kind: str = "SSD"
+    before: str = ""
+    driver: str
+    behind: tuple[str, ...] = ()
+    user: str = ""
+    account: bool = True
+    vmd: bool = False
+    only_if_free: bool = False
+
+    def _describe(self) -> str:
+        with_it = f" with {', '.join(self.behind)} behind it" if self.behind else ""
+        before = self.before or "no driver"
+        return f"bind the {self.kind} {self.subject}{with_it} to {self.driver} for {self.user} (it has {before} now)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreSsd(Step):
+    """Give an NVMe SSD, or a VMD, back to the driver that it had before it was first taken.
+
+    :param kind: ``SSD`` or ``VMD``.
+    :param before: its driver now; empty for none.
+    :param vmd: whether VMDs are given back.
+    :param all_on_record: of everything that was ever taken, and not of this one alone.
+    """
+
+    action: ClassVar[str] = "give back to the kernel"
+    kind: str = "SSD"
+    before: str = ""
+    vmd: bool = False
+    all_on_record: bool = False
+
+    def _describe(self) -> str:
+        now = f"{self.before} has it now" if self.before else "nothing drives it now"
+        return f"give the {self.kind} {self.subject} back to the driver that it had before it was first taken ({now})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WipeSsd(Step):
+    """Write zeros over the first 4 KiB of every namespace of an NVMe SSD, or of those behind a VMD.
+
+    :param vmd: whether VMDs are used.
+    :param superblock: path of the engine's superblock: if it turns out to be there, the SSD is left as it is.
+    """
+
+    action: ClassVar[str] = "format SSD"
+    vmd: bool = False
+    superblock: str = ""
+
+    def _describe(self) -> str:
+        unless = f", unless {self.superblock} is there" if self.superblock else ""
+        carries = "" if self.force else "; it is refused if it carries anything"
+        return f"write zeros over the first 4 KiB of every namespace of the SSD {self.subject}{unless}{carries}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +301,7 @@ class Standing:
     """A part that needs no step: it is as it should be, or is left alone for a reason.
 
     :param already: True if it is as it should be; False if it is left out.
+    :param fault: it was asked for and cannot be done, while the rest of the plan can: the command fails in the end.
     """
 
     subject: str
@@ -237,13 +310,14 @@ class Standing:
     detail: str
     engine: int | None = None
     tier: int | None = None
+    fault: Fault | None = None
 
     def describe(self) -> str:
         """Return one line that says what is left alone and why."""
         place = (
             "" if self.engine is None else f"engine {self.engine}: " if self.tier is None else f"engine {self.engine} tier {self.tier}: "
         )
-        return f"{place}{self.subject} stays as it is: {self.detail}"
+        return f"{place}{self.subject} {'cannot be used' if self.fault else 'stays as it is'}: {self.detail}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +325,8 @@ class Plan:
     """What a command will do, complete and exact; nothing has been done.
 
     :param command: ``prepare``, ``format`` or ``reset``.
-    :param steps: in the order in which they are done; those of one kind of SCM run side by side.
+    :param group: the group of commands that it belongs to: ``storage`` or ``nvme``.
+    :param steps: in the order in which they are done; SCM of all engines runs side by side, and so do SSDs.
     :param standing: the parts that need no step.
     :param notes: arithmetic and findings, each a line.
     :param refusals: why the command does nothing at all; empty if it may run.
@@ -259,6 +334,7 @@ class Plan:
     """
 
     command: str
+    group: str = "storage"
     steps: tuple[Step, ...] = ()
     standing: tuple[Standing, ...] = ()
     notes: tuple[str, ...] = ()
@@ -298,6 +374,7 @@ class Plan:
                     "action": part.action,
                     "already": part.already,
                     "detail": part.detail,
+                    "fault": None if part.fault is None else part.fault.to_wire(),
                 }
                 for part in self.standing
             ],

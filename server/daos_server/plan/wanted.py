@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from daos_pbin import codes
+from daos_pbin.faults import Fault
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 DATA_FOLDER = "daos_control"
 """The folder of the control plane's data, below ``control_metadata.path``."""
 ROLE_BITS = {"data": 1, "meta": 2, "wal": 4}
+KINDS: dict[str, Literal["nvme", "file", "kdev"]] = {"nvme": "nvme", "file": "file", "kdev": "kdev"}
+"""Classes of bdev tiers.  Loading a configuration knows no others; what does not come from there may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +208,7 @@ def from_config(config: ServerConfig, hostname: str, canonical: Callable[[str], 
     :param canonical: makes a path absolute and free of symbolic links (``os.path.realpath``); kept out of here because it
         asks the machine.  Paths of class ``file`` and ``kdev`` are kept as they are written: the engine opens them so.
     :param nodes: NUMA node of each engine (``affinity.py``).
+    :raises Fault: 301 for a bdev tier of a class that nobody knows.
     """
     root = config.control_metadata.path
     return Wanted(
@@ -258,7 +264,9 @@ def _scm(engine: EngineConfig, canonical: Callable[[str], str]) -> Scm | None:
 
 def _bdevs(tier: StorageTier, place: int) -> Bdevs:
     found = tier.bdev_busid_range
-    kind: Literal["nvme", "file", "kdev"] = "nvme" if tier.storage_class == "nvme" else "file" if tier.storage_class == "file" else "kdev"
+    kind = KINDS.get(tier.storage_class)
+    if kind is None:
+        raise Fault(codes.BDEV_FORMAT_UNKNOWN_CLASS, object=f"tier {place}", device_class=tier.storage_class)
     return Bdevs(
         tier=place,
         storage_class=kind,

@@ -19,7 +19,7 @@ from daos_server.plan import prepare as prepare_planner
 from daos_server.plan import reset as reset_planner
 from daos_server.plan.affinity import affinity
 from daos_server.plan.wanted import from_config
-from daos_server.storage import facts, journal
+from daos_server.storage import facts, journal, ssds
 from daos_server.storage.helper import LazyHelper
 from daos_server.storage.host_facts import read_host
 from daos_server.storage.lock import only_one
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
 class Context:
     """What a storage command works with.
 
+    :param config: None for an ``nvme`` command that has none.
     :param session: makes a session with the helper; None starts the installation's.  It is entered only if something needs it.
     :param hostname: as the engines use it in device names.
     """
 
-    config: LoadedConfig | ServerConfig
+    config: LoadedConfig | ServerConfig | None
     installation: Installation = field(default_factory=Installation)
     session: SessionFactory | None = None
     hostname: str = field(default_factory=lambda: os.uname().nodename)
@@ -60,6 +61,8 @@ class Context:
         :raises Fault: 2113 if /proc or /sys cannot be read.
         """
         config = self.config.config if isinstance(self.config, tuple) else self.config
+        if config is None:
+            raise ValueError("a storage command needs a configuration")
         host = read_host(self.installation.account)
         placed = affinity(config, host.interfaces)
         return Found(host, placed, from_config(config, self.hostname, os.path.realpath, placed.nodes))
@@ -76,7 +79,9 @@ class Context:
     def _start(self, reporter: Reporter) -> Session:
         from daos_pbin.session import HelperSession
 
-        return HelperSession(self.installation.helper, on_log=lambda line: reporter.log(line.level, line.text))
+        return HelperSession(
+            self.installation.helper, socket=self.installation.helper_socket, on_log=lambda line: reporter.log(line.level, line.text)
+        )
 
 
 class Found(NamedTuple):
@@ -88,10 +93,11 @@ class Found(NamedTuple):
 
 
 async def plan_prepare(ctx: Context, *, force: bool = False) -> Plan:
-    """Plan the hugepages; there is nothing to force."""
+    """Plan hugepages and the drivers of SSDs; there is nothing to force."""
     del force
     host, placed, wanted = ctx.found()
-    return _noted(prepare_planner.plan_prepare(wanted, host), *placed.arithmetic, *placed.notices)
+    found = ssds.read() if wanted.nvme_devices else {}
+    return _noted(prepare_planner.plan_prepare(wanted, host, found), *placed.arithmetic, *placed.notices)
 
 
 async def plan_format(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
@@ -101,7 +107,7 @@ async def plan_format(ctx: Context, *, force: bool = False, reporter: Reporter |
 
 
 async def plan_reset(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
-    """Plan what takes back mounts and hugepages."""
+    """Plan what takes back mounts, hugepages and SSDs."""
     async with ctx.helper(reporter or Silent()) as helper:
         return await _plan_reset(ctx, helper, force=force)
 
@@ -116,7 +122,8 @@ async def _plan_format(ctx: Context, helper: facts.Helper, *, force: bool) -> Pl
 async def _plan_reset(ctx: Context, helper: facts.Helper, *, force: bool) -> Plan:
     host, _, wanted = ctx.found()
     unfinished, _ = _unfinished(ctx)
-    return reset_planner.plan_reset(wanted, await facts.gather(wanted, helper, host), force=force, unfinished=unfinished is not None)
+    found = await facts.gather(wanted, helper, host, ask=False)
+    return reset_planner.plan_reset(wanted, found, force=force, unfinished=unfinished is not None)
 
 
 def _noted(plan: Plan, *notes: str) -> Plan:
@@ -148,6 +155,14 @@ async def run(plan: Plan, ctx: Context, reporter: Reporter | None = None) -> Rep
         if plan.command == "format" and not report.failed:
             journal.remove(ctx.installation.state_dir)
     return report
+
+
+def foreseen(plan: Plan) -> Fault | None:
+    """Return what a plan is going to fail with, as far as it knows: its refusals, or the parts that cannot be done."""
+    faults = [part.fault for part in plan.standing if part.fault is not None]
+    if plan.refusals or not faults:
+        return refusal_of(plan)
+    return faults[0] if len(faults) == 1 else partial_failure([f"{fault.object} ({fault.code})" for fault in faults], len(plan.standing))
 
 
 def refusal_of(plan: Plan) -> Fault | None:

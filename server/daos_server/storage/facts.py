@@ -15,9 +15,11 @@ from daos_bindings.linux import block, kernelfiles, mounts
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.messages import Dcpm, MetadataNeedsFormat, Ramdisk, ScmCheckFormat
+from daos_server.plan import nvme
+from daos_server.plan.access import at_start
 from daos_server.plan.facts import EngineState, FileState, MetadataState, Mounted, ScmState, Storage
 from daos_server.plan.units import bytes_text
-from daos_server.storage import files, nvme_conf
+from daos_server.storage import files, nvme_conf, ssds
 from daos_server.storage.filesystems import OURS, check_metadata_file_system
 from daos_server.storage.host_facts import kernel_files
 from daos_server.storage.topology import buses_of_node
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from daos_pbin.envelope import Progress
     from daos_pbin.messages import Request, ResultT
     from daos_server.plan.host import HostFacts
+    from daos_server.plan.nvme import Ssd
     from daos_server.plan.wanted import Engine, Scm, Wanted
 
 NAMES_LIMIT = 16
@@ -49,8 +52,11 @@ class Helper(Protocol):
         """Make a request and return its result; raises ``Fault``."""
 
 
-async def gather(wanted: Wanted, helper: Helper, host: HostFacts) -> Storage:
-    """Look at everything that a format, a reset or a scan of this configuration is about."""
+async def gather(wanted: Wanted, helper: Helper, host: HostFacts, *, ask: bool = True) -> Storage:
+    """Look at everything that a format, a reset or a scan of this configuration is about.
+
+    :param ask: ask its SSDs what they are, too; the helper is needed for that.
+    """
     with kernel_files():
         table = mounts.read()
     metadata, *states = await asyncio.gather(_metadata(wanted, helper, table), *(_scm(engine, helper, table) for engine in wanted.engines))
@@ -60,7 +66,20 @@ async def gather(wanted: Wanted, helper: Helper, host: HostFacts) -> Storage:
         metadata=metadata if isinstance(metadata, MetadataState) else MetadataState(),
         metadata_mount=mounted(wanted.metadata_root, table) if wanted.metadata_root else Mounted(),
         engines=tuple(_engine(wanted, engine, scm) for engine, scm in zip(wanted.engines, scms, strict=True)),
+        ssds=await _ssds(wanted, helper, host, ask=ask) if wanted.nvme_devices else {},
     )
+
+
+async def _ssds(wanted: Wanted, helper: Helper, host: HostFacts, *, ask: bool) -> dict[str, Ssd]:
+    found = ssds.read()
+    vmd = at_start(wanted, host).vmd
+    named = [address for address in wanted.nvme_devices if nvme.obstacle(address, found, vmd=vmd) is None]
+    if not ask or not named:
+        return found
+    try:
+        return (await ssds.ask(found, helper, named, vmd=vmd, health=False))[0]
+    except Fault as fault:
+        return ssds.unasked(found, fault)
 
 
 def mounted(path: str, table: tuple[Mount, ...]) -> Mounted:

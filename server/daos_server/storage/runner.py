@@ -23,6 +23,7 @@ from daos_pbin.messages import (
     ScmUnmount,
 )
 from daos_server.plan.steps import (
+    BindSsd,
     CleanHugepages,
     CreateFile,
     FormatDcpm,
@@ -30,17 +31,20 @@ from daos_server.plan.steps import (
     FormatRam,
     MakeMetadataFolders,
     MountMetadata,
+    RestoreSsd,
     ReturnHugepages,
     SetHugepages,
     UnmountMetadata,
     UnmountScm,
+    WipeSsd,
     WriteNvmeConf,
 )
-from daos_server.storage import files, folders, nvme_conf
+from daos_server.storage import files, folders, nvme_conf, nvme_steps
+from daos_server.storage.nvme_steps import failed, row
 from daos_server.storage.report import Outcome, Report, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from daos_pbin.envelope import Progress
     from daos_server.plan.steps import Plan, Standing, Step
@@ -66,48 +70,81 @@ class Runner:
         self._reporter = reporter
         self._journal = journal
         self._ended: dict[str, Row] = {}
+        self._beside: list[Row] = []
 
     async def run(self) -> Report:
-        """Run the steps in their order, SCM of all engines side by side; what a step meets ends in its row.
+        """Run the steps in their order, SCM of all engines side by side, SSDs likewise; what a step meets ends in its row.
 
         :raises Fault: 2114 if the journal cannot be written; no step is begun without it.
         """
         for _, group in groupby(self._plan.steps, key=_stage):
             steps = tuple(group)
+            if isinstance(steps[0], BindSsd | RestoreSsd | WipeSsd):
+                await self._ssds(steps)
+                continue
             ended = await asyncio.gather(*(self._one(step) for step in steps), return_exceptions=True)
             for problem in ended:
                 if problem is not None:
                     raise problem
-        rows = [*self._ended.values(), *(_standing_row(part) for part in self._plan.standing)]
+        rows = [*self._ended.values(), *self._beside, *(_standing_row(part) for part in self._plan.standing)]
         return Report(command=self._plan.command, rows=tuple(sorted(rows, key=_place)), notes=self._plan.notes)
 
     async def _one(self, step: Step) -> None:
-        missing = next((self._ended[key] for key in step.needs if not self._is_fine(key)), None)
-        if missing is not None:
-            reason = f"{missing.action} {missing.subject} {'failed' if missing.outcome is Outcome.FAILED else 'was skipped'}"
-            self._end(step, _row(step, Outcome.SKIPPED, f"skipped, because {reason}"))
+        if not self._begin(step):
             return
-        if self._journal is not None:
-            self._journal.begun(step)
-        self._reporter.step_started(step)
         try:
             outcome, detail = await self._do(step)
         except Fault as fault:
-            if self._journal is not None:
-                self._journal.failed(step, fault)
-            self._end(step, _row(step, Outcome.FAILED, str(fault), fault))
+            if isinstance(step, CleanHugepages) and step.optional:
+                self._end(step, row(step, Outcome.SKIPPED, str(fault)))
+            else:
+                self._end(step, failed(step, fault))
             return
+        self._end(step, row(step, outcome, detail))
+
+    async def _ssds(self, steps: Sequence[Step]) -> None:
+        """Run steps of one kind about SSDs together: one request, a row for each."""
+        due = [step for step in steps if isinstance(step, BindSsd | RestoreSsd | WipeSsd) and self._begin(step)]
+        if not due:
+            return
+
+        def progress(found: Progress) -> None:
+            step = next((step for step in due if step.subject in found.what), due[0])
+            self._reporter.progress(step, found.done, found.total, found.unit, found.what)
+
+        try:
+            rows, beside = await nvme_steps.run(due, self._helper, progress)
+        except Fault as fault:
+            rows, beside = {step.key: failed(step, fault) for step in due}, ()
+        for step in due:
+            self._end(step, rows[step.key])
+        self._beside += beside
+
+    def _begin(self, step: Step) -> bool:
+        """Put a step on record; False if it is skipped, because one that it needs did not get there."""
+        missing = next((self._ended[key] for key in step.needs if not self._is_fine(key)), None)
+        if missing is not None:
+            reason = f"{missing.action} {missing.subject} {'failed' if missing.outcome is Outcome.FAILED else 'was skipped'}"
+            self._ended[step.key] = row(step, Outcome.SKIPPED, f"skipped, because {reason}")
+            self._reporter.step_finished(step, self._ended[step.key])
+            return False
         if self._journal is not None:
-            self._journal.done(step)
-        self._end(step, _row(step, outcome, detail))
+            self._journal.begun(step)
+        self._reporter.step_started(step)
+        return True
 
     def _is_fine(self, key: str) -> bool:
         row = self._ended.get(key)
         return row is None or row.outcome in (Outcome.DONE, Outcome.ALREADY)
 
-    def _end(self, step: Step, row: Row) -> None:
-        self._ended[step.key] = row
-        self._reporter.step_finished(step, row)
+    def _end(self, step: Step, found: Row) -> None:
+        """Put on record what became of a step."""
+        if self._journal is not None and found.fault is not None:
+            self._journal.failed(step, found.fault)
+        elif self._journal is not None:
+            self._journal.done(step)
+        self._ended[step.key] = found
+        self._reporter.step_finished(step, found)
 
     async def _do(self, step: Step) -> Ending:
         """Do one step; raises Fault."""
@@ -229,17 +266,17 @@ def _changed(changed: bool) -> Outcome:
 
 
 def _stage(step: Step) -> str:
-    """Return what a step is run side by side with: steps of SCM with each other, any other with none."""
+    """Return what a step is run side by side with: steps of SCM with each other, those of SSDs, too, any other with none."""
+    if isinstance(step, BindSsd | RestoreSsd | WipeSsd):
+        return step.action
     return "scm" if isinstance(step, FormatRam | FormatDcpm) else step.key
 
 
-def _row(step: Step, outcome: Outcome, detail: str, fault: Fault | None = None) -> Row:
-    return Row(engine=step.engine, tier=step.tier, subject=step.subject, action=step.action, outcome=outcome, detail=detail, fault=fault)
-
-
 def _standing_row(part: Standing) -> Row:
-    outcome = Outcome.ALREADY if part.already else Outcome.SKIPPED
-    return Row(engine=part.engine, tier=part.tier, subject=part.subject, action=part.action, outcome=outcome, detail=part.detail)
+    outcome = Outcome.FAILED if part.fault else Outcome.ALREADY if part.already else Outcome.SKIPPED
+    return Row(
+        engine=part.engine, tier=part.tier, subject=part.subject, action=part.action, outcome=outcome, detail=part.detail, fault=part.fault
+    )
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -6,16 +6,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
-from daos_pbin.faults import Fault
+from daos_server.hardware.show import decimal_bytes
+from daos_server.plan import nvme
 from daos_server.plan.units import bytes_text, kib_text, pages_text
 from daos_server.plan.wanted import is_within
 from daos_server.storage.report import Outcome, Report, Row
+from daos_server.storage.ssds import is_its_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from daos_pbin.faults import Fault
     from daos_server.plan.facts import EngineState, FileState, Storage
     from daos_server.plan.host import HostFacts
+    from daos_server.plan.nvme import Ssd, Ssds
     from daos_server.plan.wanted import Bdevs, Engine, Wanted
 
 HUGEPAGES = "/dev/hugepages"
@@ -35,8 +39,8 @@ def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, notes: Sequ
     rows = [*_host_rows(facts.host), *_metadata_rows(wanted, facts)]
     for engine, state in zip(wanted.engines, facts.engines, strict=True):
         hidden = engine.has_meta_role and bool(wanted.metadata_device) and not facts.metadata_mount.kind
-        rows += _engine_rows(engine, state, conf_is_hidden=hidden)
-    if any(row.outcome is Outcome.UNKNOWN and row.fault is not None for row in rows):
+        rows += _engine_rows(engine, state, facts.ssds, conf_is_hidden=hidden)
+    if any(row.outcome is Outcome.UNKNOWN and row.fault is not None and row.fault.code != codes.SPDK_MISSING for row in rows):
         notes.append("what is unknown could not be looked at, because the helper did not answer: run 'daos_server helper check'")
     return Report(command="scan", rows=tuple(rows), notes=tuple(notes))
 
@@ -66,7 +70,7 @@ def _metadata_rows(wanted: Wanted, facts: Storage) -> Iterator[Row]:
     yield Row(subject=wanted.metadata_root, action="control metadata", outcome=outcome, detail=detail)
 
 
-def _engine_rows(engine: Engine, state: EngineState, *, conf_is_hidden: bool) -> Iterator[Row]:
+def _engine_rows(engine: Engine, state: EngineState, ssds: Ssds, *, conf_is_hidden: bool) -> Iterator[Row]:
     if engine.scm is not None:
         row = Row(
             engine=engine.index,
@@ -79,7 +83,7 @@ def _engine_rows(engine: Engine, state: EngineState, *, conf_is_hidden: bool) ->
         yield row if state.scm.fault is None else _not_seen(row, state.scm.fault)
     for tier in engine.bdevs:
         for device in tier.devices:
-            yield _bdev_row(engine, state, tier, device)
+            yield _bdev_row(engine, state, tier, device, ssds)
     if engine.nvme_conf:
         outcome, detail = Outcome.MISSING, "not there, or not a file of the server's account"
         if state.nvme_conf is not None:
@@ -89,10 +93,10 @@ def _engine_rows(engine: Engine, state: EngineState, *, conf_is_hidden: bool) ->
         yield Row(engine=engine.index, subject=engine.nvme_conf, action="NVMe configuration", outcome=outcome, detail=detail)
 
 
-def _bdev_row(engine: Engine, state: EngineState, tier: Bdevs, device: str) -> Row:
+def _bdev_row(engine: Engine, state: EngineState, tier: Bdevs, device: str, ssds: Ssds) -> Row:
     row = Row(engine=engine.index, tier=tier.tier, subject=device, action=f"bdev ({tier.storage_class})", outcome=Outcome.UNKNOWN)
     if tier.storage_class == "nvme":
-        return _not_seen(row, Fault(codes.STORAGE_CLASS_NOT_BUILT, object=device, storage_class="nvme", where=row.where))
+        return _ssd_row(row, ssds)
     found = state.files[device]
     if found.problem is not None:
         if engine.scm is not None and not state.scm.mounted and is_within(device, engine.scm.mount):
@@ -105,29 +109,39 @@ def _bdev_row(engine: Engine, state: EngineState, tier: Bdevs, device: str) -> R
     return _with(row, Outcome.FORMATTED if found.has_data else Outcome.PRESENT, _file_words(found))
 
 
+def _ssd_row(row: Row, ssds: Ssds) -> Row:
+    """Return the row of an SSD, or of a VMD with what is seen behind it."""
+    ssd = ssds.get(row.subject)
+    behind = [ssds[address] for address in nvme.backing(ssds).get(row.subject, ()) if address in ssds]
+    if ssd is None and not behind:
+        fault = nvme.missing(row.subject)
+        return _not_seen(row, fault)
+    for one in (*behind, *((ssd,) if ssd else ())):
+        if one.fault is not None:
+            return _not_seen(row, one.fault)
+    words = "; ".join(ssd_words(one) for one in (*((ssd,) if ssd else ()), *behind))
+    return _with(row, Outcome.PRESENT, words)
+
+
+def ssd_words(ssd: Ssd) -> str:
+    """Return an SSD in words: what it is, which driver has it, what uses it."""
+    record = ssd.record
+    known = f"{record.model} of {decimal_bytes(sum(space.size for space in record.namespaces))}, " if record else ""
+    used = f", in use: {'; '.join(ssd.in_use)}" if ssd.in_use else ""
+    driver = f"bound to {ssd.driver}" if ssd.driver else "bound to no driver"
+    return f"{'a VMD, ' if ssd.is_vmd else known}{driver}{used}"
+
+
 def _file_words(found: FileState) -> str:
     return f"a file of {bytes_text(found.size)}, " + ("holds data" if found.has_data else "without data")
 
 
 def _not_seen(row: Row, fault: Fault) -> Row:
     """Return the row of something that could not be looked at: unknown if that is the helper's fault, failed if it is its own."""
-    is_unknown = fault.code in NOT_ITS_FAULT or codes.HELPER_PROTOCOL_MISMATCH <= fault.code <= codes.HELPER_INTERNAL
-    is_unknown = is_unknown and fault.code != codes.HELPER_POLICY_REFUSED
-    outcome = Outcome.UNKNOWN if is_unknown else Outcome.FAILED
+    outcome = Outcome.FAILED if is_its_own(fault) else Outcome.UNKNOWN
     return Row(
         engine=row.engine, tier=row.tier, subject=row.subject, action=row.action, outcome=outcome, detail=fault.description, fault=fault
     )
-
-
-NOT_ITS_FAULT = frozenset(
-    {
-        codes.PRIVILEGED_HELPER_NOT_PRIVILEGED,
-        codes.PRIVILEGED_HELPER_NOT_AVAILABLE,
-        codes.PRIVILEGED_HELPER_REQUEST_FAILED,
-        codes.STORAGE_CLASS_NOT_BUILT,
-    }
-)
-"""Faults that say nothing about the thing that was looked at."""
 
 
 def _with(row: Row, outcome: Outcome, detail: str) -> Row:

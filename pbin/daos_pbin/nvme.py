@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What is known of an NVMe controller, whichever way it was read (storage facts B.1).  Bounded: these cross from a worker."""
+"""What is known of an NVMe controller, whichever way it was read (storage facts B.1).  Bounded: these cross between processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 U64 = Annotated[int, Meta(ge=0)]
 
 
-class HealthStats(Struct, frozen=True, forbid_unknown_fields=True):
+class HealthStats(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Health of a controller, with the reference's names.  What only a running engine knows stays 0 in a scan.
 
     Times are in minutes unless their name says hours; ``temperature`` is in Kelvin; bytes written count in units of 32 MiB;
