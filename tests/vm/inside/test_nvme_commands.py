@@ -284,7 +284,10 @@ def test_an_ssd_that_is_pulled_out_is_a_row_or_a_fault(commands: Commands, comma
         assert "Traceback" not in done.err
         again = commands.run("storage" if command != "scan" else "nvme", command)
         assert again.code == 1
-        if command != "scan":
+        if command == "format" and done.code == 0:  # it was wiped before it went
+            assert f"explain {codes.STORAGE_ALREADY_FORMATTED}" in again.err
+        elif command != "scan":
+            assert gone in again.rows, done.err + again.err
             assert again.code_of(gone) == codes.BDEV_NOT_FOUND
             assert again.outcomes(tuple(others)) <= {"done", "already"}, again.err
     finally:
