@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 
@@ -18,6 +19,13 @@ INSIDE = Path(__file__).parent / "inside"
 IN_GUEST = socket.gethostname() == HOSTNAME
 INSTALLATION = "installation"
 """Tests that ask for this fixture find the project installed in the guest."""
+
+LONG = "takes minutes in a guest: DAOS_LONG=1 runs it"
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Say whether a test is one of the long ones, and they are not wanted."""
+    return item.get_closest_marker("long") is not None and not os.environ.get("DAOS_LONG") and not IN_GUEST
 
 
 def flavour(item: pytest.Item) -> str:
@@ -81,7 +89,7 @@ def belongs_inside(item: pytest.Item) -> bool:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take note of the tests that run inside, once it is known which are selected."""
-    inside = [item for item in items if belongs_inside(item)]
+    inside = [item for item in items if belongs_inside(item) and not is_left_out(item)]
     config.stash[LAB] = Lab(inside)
     for item in inside:
         if isinstance(item, pytest.Function):
@@ -93,6 +101,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run on this machine; wait for what runs in a guest."""
     if IN_GUEST:
         return
+    if is_left_out(item):
+        pytest.skip(LONG)
     try:
         requirements()
     except UnavailableError as error:

@@ -11,6 +11,8 @@ import pytest
 from installed import Installation
 from vmlab import Controller, Guest, Spec
 
+pytestmark = pytest.mark.long
+
 MOVABLE, FIXED = "LABMOVE0000", "LABFIXED000"
 SPEC = Spec("power", controllers=(Controller(MOVABLE, hotplug=True), Controller(FIXED, node=1)), iommu=True)
 SLOW_S = 240.0

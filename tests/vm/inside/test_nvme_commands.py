@@ -255,7 +255,7 @@ def has_come_to(pid: int, driver: str, moved: int) -> bool:
     return drivers().count(driver) >= moved or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-@pytest.mark.parametrize("turn", range(TURNS))
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.long) for turn in range(1, TURNS))])
 def test_a_killed_prepare_or_reset_leaves_no_ssd_without_a_driver(commands: Commands, turn: int) -> None:
     random = Random(turn)  # noqa: S311 (the same points in every run)
     ssds = addresses()

@@ -338,7 +338,7 @@ def test_a_group_that_a_program_has_open_is_left_alone(helper: PlainSession) -> 
 
 
 @pytest.mark.parametrize("worker", [False, True], ids=["monitor", "worker"])
-@pytest.mark.parametrize("progress", [1, 2, 4, 7, 11])
+@pytest.mark.parametrize("progress", [4, *(pytest.param(each, marks=pytest.mark.long) for each in (1, 2, 7, 11))])
 def test_kills_at_any_moment_leave_nothing_without_a_driver(
     restored: None, installation: Installation, progress: int, worker: bool
 ) -> None:
