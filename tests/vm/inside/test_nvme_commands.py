@@ -179,6 +179,7 @@ def scanned(done: Done) -> dict[str, dict[str, object]]:
     return {str(row["pci_addr"]): row for row in cast("list[dict[str, object]]", done.response["ssds"])}
 
 
+@pytest.mark.long
 def test_format_twice(commands: Commands) -> None:
     ssds = addresses()
     first = commands.run("storage", "format")
@@ -191,6 +192,7 @@ def test_format_twice(commands: Commands) -> None:
     assert commands.run("storage", "format").code == 1
 
 
+@pytest.mark.long
 def test_prepare_twice_and_reset_twice(commands: Commands) -> None:
     ssds = addresses()
     for outcome in ("done", "already"):
@@ -206,6 +208,7 @@ def test_prepare_twice_and_reset_twice(commands: Commands) -> None:
     assert commands.run("nvme", "reset").rows == {}
 
 
+@pytest.mark.long
 def test_scan_by_either_driver(commands: Commands) -> None:
     ssds = addresses()
     found = scanned(commands.run("nvme", "scan"))
@@ -219,6 +222,7 @@ def test_scan_by_either_driver(commands: Commands) -> None:
     assert list(again.items())[1:] == list(found.items())[1:]
 
 
+@pytest.mark.long
 def test_what_is_in_use_is_refused_and_the_others_are_done(commands: Commands, tmp_path: Path) -> None:
     mounted, volume, swap, *others = addresses()
     paths = [namespace(address) for address in (mounted, volume, swap)]
@@ -255,7 +259,8 @@ def has_come_to(pid: int, driver: str, moved: int) -> bool:
     return drivers().count(driver) >= moved or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.long) for turn in range(1, TURNS))])
+@pytest.mark.parametrize("turn", range(TURNS))
+@pytest.mark.long
 def test_a_killed_prepare_or_reset_leaves_no_ssd_without_a_driver(commands: Commands, turn: int) -> None:
     random = Random(turn)  # noqa: S311 (the same points in every run)
     ssds = addresses()
@@ -273,6 +278,7 @@ def test_a_killed_prepare_or_reset_leaves_no_ssd_without_a_driver(commands: Comm
 
 
 @pytest.mark.parametrize("command", ["scan", "prepare", "format"])
+@pytest.mark.long
 def test_an_ssd_that_is_pulled_out_is_a_row_or_a_fault(commands: Commands, command: str) -> None:
     *others, gone = addresses()
     pid = commands.start("storage" if command != "scan" else "nvme", command)
