@@ -21,6 +21,7 @@ from daos_helper.context import Context
 from daos_helper.device import Device, Probed, check_free, probe_all, udev_lock
 from daos_helper.methods import nvme_ask, nvme_spdk
 from daos_helper.methods import nvme_machine as machine
+from daos_helper.methods import nvme_records as records
 from daos_helper.parallel import spread
 from daos_helper.privileges import WIPE_NAMESPACE
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
@@ -104,12 +105,28 @@ def _by_spdk(functions: Sequence[PciFunction], request: BdevFormat, scan: Scan, 
         try:
             machine.check_denied(one, scan, context)
             machine.check_not_driven(one, context)
+            _check_unseen(one, request, context)
             free.append(one)
         except Fault as fault:
             rows.append(FormattedController(str(one.address), (), WireFault.of(fault)))
     wiped, faults = yield from nvme_spdk.wipe(free, context, vmd=request.vmd)
     refused = (FormattedController(str(one.address), (), WireFault.of(faults[one.kernel])) for one in free if one.kernel in faults)
     return [*rows, *wiped, *refused]
+
+
+def _check_unseen(function: PciFunction, request: BdevFormat, context: Context) -> None:
+    """Refuse to wipe what nobody can look at first: without force, and with force what neither we took nor the policy names.
+
+    :raises Fault: 2150 without force, 2005 with it.
+    """
+    address = str(function.address)
+    if not request.force:
+        remedy = "give it back with 'daos_server nvme reset' and format it first, or use --force if what is on it may be destroyed"
+        raise machine.unusable(function, f"what is on it cannot be looked at while {function.driver} has it", remedy)
+    taken = {function.kernel, function.vmd}.intersection(records.all_of(context))
+    if not taken and machine.names(function).isdisjoint(context.policy.devices_allow):
+        what = f"{address} was given to {function.driver} by somebody else, and what is on it cannot be looked at"
+        raise context.file.refuse(what, context.file.device_line(context.policy, address), address)
 
 
 def _by_kernel(functions: Sequence[PciFunction], request: BdevFormat, context: Context) -> Work[list[FormattedController]]:

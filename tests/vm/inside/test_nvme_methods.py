@@ -522,7 +522,9 @@ def test_spdk_and_the_kernel_say_the_same(spdk: PlainSession) -> None:
 def test_both_ways_of_wiping_give_the_same_rows(spdk: PlainSession) -> None:
     every = addresses()
     spdk.call(BdevBind(every[:2]))
-    answer = spdk.call(BdevFormat(every[:4]))
+    unseen = codes_of(spdk.call(BdevFormat(every[:4])))
+    assert [unseen[one] for one in every[:2]] == [codes.NVME_UNUSABLE] * 2
+    answer = spdk.call(BdevFormat(every[:4], force=True))
     assert codes_of(answer) == dict.fromkeys(every[:4], 0), answer
     assert len({row.namespaces for row in answer.controllers}) == 1
 
