@@ -195,7 +195,8 @@ def test_hostile_values_are_answered_once_and_written_down(
     attacker.leave(0)
     answered = sum(attacker.codes.values())
     assert answered + attacker.breaches == len(hostile)
-    assert attacker.codes.keys() - {0}, "something was refused"
+    if REQUESTS[method].__struct_fields__:
+        assert attacker.codes.keys() - {0}, "something was refused"
     assert codes.HELPER_INTERNAL not in attacker.codes, "no value meets a defect of ours"
     assert count_pairs(audit_log, method) == (answered, answered)
     assert watch.changes() == []
