@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from vmlab.disks import cleaned
 
 from daos_bindings.linux import pci, privileges, syscalls
 from daos_bindings.linux.nvme_controller import NvmeController
@@ -154,11 +156,9 @@ def test_a_wipe_takes_the_first_4_kib_and_no_more(controller: NvmeController) ->
 
 def test_what_is_mounted_is_not_opened_for_a_wipe(controller: NvmeController, tmp_path: Path) -> None:
     path = controller.namespaces[1].path
-    subprocess.run(["/sbin/mkfs.ext4", "-q", path], check=True)
-    subprocess.run(["/bin/mount", path, str(tmp_path)], check=True)
-    try:
+    with cleaned(path), contextlib.ExitStack() as undo:
+        subprocess.run(["/sbin/mkfs.ext4", "-q", path], check=True)
+        subprocess.run(["/bin/mount", path, str(tmp_path)], check=True)
+        undo.callback(subprocess.run, ["/bin/umount", str(tmp_path)], check=True)
         with pytest.raises(OSError, match="busy"):
             os.open(path, wipe.OPEN_FLAGS)
-    finally:
-        subprocess.run(["/bin/umount", str(tmp_path)], check=True)
-        subprocess.run(["/sbin/wipefs", "-a", "-q", path], check=True)

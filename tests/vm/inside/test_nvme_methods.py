@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 from hostile import helper_processes
 from installed import Installation
+from vmlab.disks import cleaned
 from vmlab.spec import IOMMU
 from vmlab.waiting import until
 
@@ -228,17 +229,6 @@ def device(number: int, namespace: int = 0) -> str:
     return controller.namespaces[namespace].path
 
 
-@contextlib.contextmanager
-def cleaned(*paths: str) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for path in paths:
-            run("/sbin/wipefs", "-a", "-q", path)
-            with open(path, "r+b") as file:
-                file.write(bytes(1 << 20))
-
-
 @pytest.mark.long
 def test_all_are_formatted_twice_and_data_only_with_force(helper: PlainSession) -> None:
     every = addresses()
@@ -316,7 +306,7 @@ def test_what_is_used_is_refused_and_stays_byte_for_byte(helper: PlainSession, t
         assert [codes_of(formatted)[address] for address in every[:4]] == [
             codes.STORAGE_DEVICE_ALREADY_MOUNTED, codes.HELPER_POLICY_REFUSED, codes.STORAGE_DEVICE_IN_USE, codes.HELPER_POLICY_REFUSED,
         ]  # fmt: skip
-        assert [codes_of(formatted)[address] for address in every[4:]] == [0] * (COUNT - 4)
+        assert [codes_of(formatted)[address] for address in every[4:]] == [0] * (COUNT - 4), formatted
         assert [digest(path) for path in (mounted, volume, swap, idle)] == before
 
 

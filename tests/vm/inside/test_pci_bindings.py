@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from vmlab.disks import cleaned
 
 from daos_bindings.linux import binding, inuse, modules, mounts, pci, privileges, remembered, sysfs, vfio
 from daos_bindings.linux.binding import Goal, Outcome
@@ -283,9 +284,7 @@ def test_uses_are_told_with_their_reasons(tmp_path: Path) -> None:
     place = tmp_path / "mount point"
     place.mkdir()
     paths = [function.controller.namespaces[0].path for function in four if function.controller]
-    with ExitStack() as undo, changes() as changed:
-        for path in paths[:3]:
-            undo.callback(run, "/sbin/wipefs", "-a", "-q", path)
+    with cleaned(*paths[:3]), ExitStack() as undo, changes() as changed:
         run("/sbin/mkfs.ext4", "-q", paths[0])
         run("/bin/mount", paths[0], str(place))
         undo.callback(run, "/bin/umount", str(place))
