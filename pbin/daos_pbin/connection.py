@@ -10,7 +10,7 @@ from __future__ import annotations
 import _socket  # ``socket`` costs 8 ms of a cold start
 import os
 
-from daos_pbin.process import FINAL_READS, GONE, READ_SIZE
+from daos_pbin.process import GONE, READ_SIZE, last_of, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,22 +58,11 @@ class HelperConnection:
 
     def write(self, data: bytes | bytearray) -> int | None:
         """Write as much as the socket takes and return how much that was; None if the helper does not read any more."""
-        try:
-            return os.write(self.stdin, data)
-        except BlockingIOError:
-            return 0
-        except (BrokenPipeError, ConnectionResetError):
-            return None
+        return write(self.stdin, data)
 
     def last_output(self) -> bytes:
         """Return what is left in the connection of a helper that has closed it."""
-        rest = bytearray()
-        for _ in range(FINAL_READS):
-            data = self.read_output()
-            if not data:
-                break
-            rest += data
-        return bytes(rest)
+        return last_of(self.read_output)
 
     def errors(self) -> str:
         """Return nothing, for the same reason."""

@@ -12,7 +12,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from daos_pbin.connection import HelperConnection
     from daos_pbin.faults import Fault
@@ -92,22 +92,11 @@ class HelperProcess:
 
     def write(self, data: bytes | bytearray) -> int | None:
         """Write as much as the pipe takes and return how much that was; None if the child does not read any more."""
-        try:
-            return os.write(self.stdin, data)
-        except BlockingIOError:
-            return 0
-        except BrokenPipeError:
-            return None
+        return write(self.stdin, data)
 
     def last_output(self) -> bytes:
         """Return what is left in the pipe of a child that has ended."""
-        rest = bytearray()
-        for _ in range(FINAL_READS):
-            data = self.read_output()
-            if not data:
-                break
-            rest += data
-        return bytes(rest)
+        return last_of(self.read_output)
 
     def errors(self) -> str:
         """Return the end of what the child wrote to its standard error, as text, and what there is to say besides."""
@@ -208,6 +197,27 @@ def _inheritable() -> list[int]:
         except OSError:  # the folder's own descriptor, closed by now
             continue
     return found
+
+
+def write(fd: int, data: bytes | bytearray) -> int | None:
+    """Write as much as a pipe or socket takes and return how much that was; None if nobody reads any more."""
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        return 0
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+
+
+def last_of(read: Callable[[], bytes | None]) -> bytes:
+    """Return what is left to be read from a helper that has ended."""
+    rest = bytearray()
+    for _ in range(FINAL_READS):
+        data = read()
+        if not data:
+            break
+        rest += data
+    return bytes(rest)
 
 
 def _read(fd: int) -> bytes | None:

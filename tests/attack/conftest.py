@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from callers import Caller
-from hostile import Hostile, OpenSession, Watch, helper_processes, unmount_below, wait_until_gone
+from hostile import Hostile, OpenSession, Watch, mount_root, unmount_below
 from installed import Installation, new_root
 from intrusion import Intruder
 from trail import Trail
@@ -22,15 +22,8 @@ from trail import Trail
 @pytest.fixture
 def base(installation: Installation) -> Iterator[Path]:
     """The only mount root of the policy; hugepages, which are the whole machine's, are switched off."""
-    root = installation.root / "mnt"
-    root.mkdir()
-    policy = Path(installation.layout.policy_file)
-    policy.write_text(f'mount_roots = ["{root}"]\nmethods_off = ["BdevPrepare"]\n')
-    policy.chmod(0o644)
-    yield root
-    policy.unlink()
-    wait_until_gone(helper_processes(installation))
-    unmount_below(root)
+    with mount_root(installation, 'methods_off = ["BdevPrepare"]\n') as root:
+        yield root
     shutil.rmtree(root)
 
 

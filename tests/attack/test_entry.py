@@ -301,7 +301,7 @@ def test_nosuid_mount_is_named(installation: Installation, base: Path, watch: Wa
     account, folder = installation.account, installation.layout.bin
     script = (
         f"mount --bind {folder} {folder} && mount -o remount,bind,nosuid {folder} && "
-        f"exec setpriv --reuid {account.uid} --regid {account.gid} --clear-groups {installation.helper}"
+        f"exec {' '.join(account.become)} {installation.helper}"
     )
     is_refusal(ROOT.run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script]), 71, "nosuid", str(installation.helper))
     assert trail.lines() == [], "as above"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostile import Hostile, Message, fault_code, helper_processes, ping, request
+from hostile import Hostile, Message, fault_code, request
 from injection import injected, traced
 from installed import Installation
-from intrusion import Intruder, ends_well
+from intrusion import Intruder, ends_well, ready
 from trail import Trail
 from wide_watch import locks_left
 
@@ -89,15 +89,6 @@ def is_mounted(base: Path) -> bool:
     return any(line.split()[4].startswith(f"{base}/") for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines())
 
 
-def ready(session: Hostile, installation: Installation) -> int:
-    """Return the pid of a monitor that waits for a request."""
-    session.hello()
-    session.send(ping(1))
-    assert fault_code(session.answer(1)) == 0
-    (monitor,) = helper_processes(installation)
-    return monitor
-
-
 def text_of(answer: Message | None) -> str:
     assert answer is not None
     return str(answer["fault"])
@@ -171,7 +162,7 @@ def test_mkfs_that_is_something_else(
         stand_in = str(intruder.program)
     inner = " ".join(intruder.command("measure", *tricks))
     script = (
-        f"mount --bind {stand_in} {mkfs} && exec setpriv --reuid {account.uid} --regid {account.gid} --clear-groups {inner}"
+        f"mount --bind {stand_in} {mkfs} && exec {' '.join(account.become)} {inner}"
     )
     session = intruder.open_by(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script])
     session.send(request(2, "ScmFormat", {"mountpoint": f"{base}/engine0", "dcpm": {"device": device}}, deadline_s=5))

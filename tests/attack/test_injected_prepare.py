@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile import Hostile, fault_code, helper_processes, ping, request
+from hostile import Hostile, fault_code, request
 from injection import injected
 from installed import Installation
-from intrusion import Intruder, ends_well
+from intrusion import Intruder, ends_well, ready
 from trail import Trail
 from wide_watch import locks_left
 
@@ -56,14 +56,6 @@ def total() -> int:
 
 def grow(identifier: int, count: int) -> bytes:
     return request(identifier, "BdevPrepare", {"hugepages": [{"node": 0, "count": count}]})
-
-
-def ready(session: Hostile, installation: Installation) -> int:
-    session.hello()
-    session.send(ping(1))
-    assert fault_code(session.answer(1)) == 0
-    (monitor,) = helper_processes(installation)
-    return monitor
 
 
 @pytest.mark.parametrize(("call", "nth", "on_count", "error"), CASES, ids=[f"{call}: {error}" for call, _, _, error in CASES])

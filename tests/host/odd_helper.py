@@ -6,16 +6,18 @@ Run as root: ``odd_helper.py FOLDER``, where the folder has the account files.  
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 
+import attempts
 from msgspec import Struct
 
-from daos_bindings.linux import capabilities
-from daos_helper import monitor, privileges
+from daos_bindings.linux import capabilities, seccomp
+from daos_helper import confinement, monitor, privileges
 from daos_helper.methods import table
 from daos_helper.steps import Built, Exit, Step, Work, WorkerIO, perform
 from daos_helper.worker import Channel
@@ -23,7 +25,12 @@ from daos_pbin.frames import encode
 from daos_pbin.messages import Request, Result
 
 CLONE_NEWNS = 0x00020000
-ROWS = {row.step: row for row in privileges.TABLE}
+ROWS = {row.step: row._replace(paths=None, calls="anything", loads=()) for row in privileges.TABLE}
+"""What workers have after the drop of uid and capabilities alone; test_confinement.py is about the rest."""
+
+
+ANYTHING = seccomp.INSTRUCTION.pack(seccomp.RETURN, 0, 0, seccomp.ALLOW)
+"""A filter that lets every call through."""
 
 
 class OddResult(Result, frozen=True, forbid_unknown_fields=True):
@@ -209,6 +216,10 @@ KINDS = {
 
 def work(request: Odd, context: object) -> Work[OddResult]:
     row = ROWS[request.row]
+    if request.kind == "confined":
+        return (yield from confined(request))
+    if request.kind == "become":
+        return (yield from become(request))
     if request.kind == "program":
         ended = yield from perform(Step(row, "odd", program=tuple(request.text.split("\n"))), Exit)
         return OddResult({"status": ended.status, "output": ended.output})
@@ -222,9 +233,49 @@ def work(request: Odd, context: object) -> Work[OddResult]:
     return OddResult(said.said)
 
 
+def without(call: str) -> bytes:
+    """Return a filter that makes this kernel look as if it had no such call."""
+    code = (
+        (seccomp.LOAD, 0, 0, seccomp.NUMBER_AT),
+        (seccomp.JUMP_IF_EQUAL, 0, 1, seccomp.number(call) or 0),
+        (seccomp.RETURN, 0, 0, seccomp.NOT_HERE),
+        (seccomp.RETURN, 0, 0, seccomp.ALLOW),
+    )
+    return b"".join(seccomp.INSTRUCTION.pack(*one) for one in code)
+
+
+def confined(request: Odd) -> Work[OddResult]:
+    """Try things as the row's own worker would be able to: ``text`` has a folder that is held, then what to try, in lines."""
+    from importlib.util import find_spec
+
+    folder, *names = request.text.split("\n")
+    real = next(row for row in privileges.TABLE if row.step == request.row)
+    row = real._replace(loads=tuple(name for name in real.loads if find_spec(name)))
+    file, above = os.open(f"{folder}/held", os.O_RDONLY), os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    holds_folders = row.paths is None or not row.paths.held.endswith("again")
+    run = functools.partial(attempts.run, names, folder, above if holds_folders else -100, file)
+    keep = (file, above) if holds_folders else (file,)
+    try:
+        return OddResult((yield from perform(Step(row, "odd", keep=keep, run=run), Said)).said)
+    finally:
+        os.close(file)
+        os.close(above)
+
+
+def become(request: Odd) -> Work[OddResult]:
+    """Run a program as a program's row would: ``text`` is its arguments, in lines."""
+    row = next(row for row in privileges.TABLE if row.step == request.row)
+    ended = yield from perform(Step(row, "odd", program=tuple(request.text.split("\n"))), Exit)
+    return OddResult({"status": ended.status, "output": ended.output})
+
+
 def main() -> int:
+    real = confinement.filter_of
+    vars(confinement)["filter_of"] = lambda name: seccomp.Filter(ANYTHING) if name == "anything" else real(name)
     folder = sys.argv[1]
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 and sys.argv[2].startswith("without:"):
+        seccomp.load(seccomp.Filter(without(sys.argv[2].removeprefix("without:"))))
+    elif len(sys.argv) > 2:
         monitor.FRAME_PATIENCE_S = float(sys.argv[2])
     table.TABLE["Odd"] = table.method(
         Odd,
@@ -240,6 +291,7 @@ def main() -> int:
         audit=f"{folder}/audit.log",
         account=f"{folder}/account",
         worker=f"{folder}/worker",
+        state=f"{folder}/state",
     )
     return monitor.main(paths, 0)
 

@@ -21,6 +21,7 @@ from made_up import ACCOUNT, Tree, by_subject, complete, installation, setting
 
 from daos_bindings.linux import hugepages as kernel_hugepages
 from daos_bindings.linux import memory
+from daos_bindings.spdk import locks
 from daos_server.doctor import configuration, hugepage_files, hugepages, ports, spdk_locks
 from daos_server.doctor.machine import Machine, Setting
 from daos_server.storage.host_facts import read_host
@@ -119,10 +120,10 @@ def test_a_lock_is_told_from_a_file_that_was_left(tmp_path: Path) -> None:
     tree, asked = Tree(tmp_path), setting(tmp_path, f'"{SSD}"')
     path = lock_file(tree, ACCOUNT)
     with held_by_a_child(path) as pid:
-        assert spdk_locks.holder(str(path)) == pid
+        assert locks.holder(str(path)) == pid
         (point,) = spdk_locks.check(tree.machine, asked)
         assert (point.verdict, f"held by process {pid}" in point.found) == ("ok", True)
-    assert spdk_locks.holder(str(path)) is None
+    assert locks.holder(str(path)) is None
     (point,) = spdk_locks.check(tree.machine, asked)
     assert (point.verdict, point.found) == ("ok", f"belongs to {ACCOUNT}, and no process holds it")
 

@@ -27,6 +27,7 @@ from callers import ROOT, STRANGER, STRANGER_UID, Caller
 from daos_install.launcher import LauncherPaths, compile_launcher
 from fuzzed import SANITIZED
 from installed import Installation, new_root
+from intrusion import is_refusal
 
 PROBE = Path(__file__).parents[1] / "support" / "probe_start.py"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -113,18 +114,6 @@ def report(done: subprocess.CompletedProcess[bytes]) -> Report:
     return Report(**json.loads(done.stdout))
 
 
-def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """Check that the launcher refused: with its code, in one line, before anything ran."""
-    text = done.stderr.decode()
-    assert done.returncode == code, (done.returncode, text)
-    assert done.stdout == b""
-    assert text.startswith("daos_server_helper: ")
-    assert text.count("\n") == 1
-    assert text.endswith("\n")
-    for word in words:
-        assert word in text
-
-
 def build(folder: Path, interpreter: str, account: Caller, worker: Caller, extra: tuple[str, ...] = ()) -> None:
     """Put a launcher and what it relies on into an empty folder."""
     names = ("start.py", "account", "worker", "daos_server_helper")
@@ -207,11 +196,11 @@ def test_worker_account_cannot_execute_it(entry: Entry, installation: Installati
 @pytest.mark.parametrize("how", ["supplementary", "setgid"])
 def test_stranger_in_the_accounts_group_is_refused(entry: Entry, how: str) -> None:
     caller = entry.member if how == "supplementary" else Caller(STRANGER_UID, entry.account.gid)
-    refused(entry.run(caller), 73, str(entry.folder / "account"), "run daos_server as that account")
+    is_refusal(entry.run(caller), 73, str(entry.folder / "account"), "run daos_server as that account")
 
 
 def test_installed_launcher_refuses_the_same_stranger(installation: Installation) -> None:
-    refused(installation.member.run([installation.helper]), 73)
+    is_refusal(installation.member.run([installation.helper]), 73)
     with pytest.raises(PermissionError):
         STRANGER.run([installation.helper])
 
@@ -348,7 +337,7 @@ def test_requests_and_answers_need_a_pipe(entry: Entry, descriptor: int, path: s
     def replace() -> None:
         os.dup2(os.open(path, flags), descriptor)
 
-    refused(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
+    is_refusal(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
 
 
 @pytest.mark.parametrize("descriptor", [0, 1])
@@ -361,19 +350,19 @@ def test_socket_of_the_account_is_refused(entry: Entry, descriptor: int) -> None
         for end in pair:
             end.detach()
 
-    refused(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
+    is_refusal(entry.run(before=replace), 77, "stdin" if descriptor == 0 else "stdout")
 
 
 def test_leader_of_a_process_group_is_refused(entry: Entry) -> None:
     """The monitor would stay in the session of the caller's terminal, which could stop or end it."""
-    refused(entry.run(before=lambda: os.setpgid(0, 0)), 77, "process group")
+    is_refusal(entry.run(before=lambda: os.setpgid(0, 0)), 77, "process group")
 
 
 def test_pipe_ends_the_wrong_way_round_are_refused(entry: Entry) -> None:
     def swap() -> None:
         os.dup2(1, 0)
 
-    refused(entry.run(before=swap), 77, "stdin")
+    is_refusal(entry.run(before=swap), 77, "stdin")
 
 
 def test_inherited_descriptors_are_closed(entry: Entry) -> None:
@@ -462,7 +451,7 @@ def test_hard_limit_below_the_floor_is_raised_or_named(entry: Entry, name: str, 
     if can_raise_limits():
         assert report(done).limits[name][0] in (resource.RLIM_INFINITY, 1024, 8 * MIB)
     else:
-        refused(done, 74, name, "raise it for daos_server")
+        is_refusal(done, 74, name, "raise it for daos_server")
 
 
 @pytest.mark.parametrize(("built", "name", "value"), BUILDS, indirect=["built"])
@@ -532,7 +521,7 @@ def test_user_namespace_is_refused(entry: Entry, option: str | None, who: Litera
     done = (ROOT if who == "root" else entry.account).run(command)
     if b"unshare failed" in done.stderr:
         pytest.skip("this kernel lets nobody but root make user namespaces")
-    refused(done, 78, "user namespace")
+    is_refusal(done, 78, "user namespace")
 
 
 def test_pid_and_mount_namespace_are_no_obstacle(entry: Entry) -> None:
@@ -543,7 +532,7 @@ def test_pid_and_mount_namespace_are_no_obstacle(entry: Entry) -> None:
 @pytest.mark.parametrize("built", [()], indirect=True)  # sanitizers complain of it themselves
 def test_missing_proc_is_refused(entry: Entry) -> None:
     script = f"/usr/bin/umount --lazy /proc && exec {entry.launcher}"
-    refused(ROOT.run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script]), 78, "no /proc")
+    is_refusal(ROOT.run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script]), 78, "no /proc")
 
 
 def test_personality_is_reset(entry: Entry) -> None:
@@ -578,11 +567,11 @@ def capability_numbers() -> dict[str, int]:
 
 def test_securebits_that_cannot_be_cleared_end_it(entry: Entry) -> None:
     noroot_locked = 0b11
-    refused(entry.run(ROOT, before=lambda: prctl(PR_SET_SECUREBITS, noroot_locked)), 77, "PR_SET_SECUREBITS")
+    is_refusal(entry.run(ROOT, before=lambda: prctl(PR_SET_SECUREBITS, noroot_locked)), 77, "PR_SET_SECUREBITS")
 
 
 def test_bounding_set_that_cannot_be_cut_ends_it(entry: Entry) -> None:
-    refused(entry.run(ROOT, before=lambda: prctl(PR_CAPBSET_DROP, CAP_SETPCAP)), 77, "PR_CAPBSET_DROP")
+    is_refusal(entry.run(ROOT, before=lambda: prctl(PR_CAPBSET_DROP, CAP_SETPCAP)), 77, "PR_CAPBSET_DROP")
 
 
 # Not root: the causes told apart (16)
@@ -592,27 +581,27 @@ def test_no_new_privileges_is_named(entry: Entry) -> None:
     def set_it() -> None:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
 
-    refused(entry.run(before=set_it), 72, "no_new_privs", "NoNewPrivileges")
+    is_refusal(entry.run(before=set_it), 72, "no_new_privs", "NoNewPrivileges")
 
 
 def test_nosuid_mount_is_named(entry: Entry) -> None:
     account = entry.account
     script = (
         f"mount --bind {entry.folder} {entry.folder} && mount -o remount,bind,nosuid {entry.folder} && "
-        f"exec setpriv --reuid {account.uid} --regid {account.gid} --clear-groups {entry.launcher}"
+        f"exec {' '.join(account.become)} {entry.launcher}"
     )
-    refused(ROOT.run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script]), 71, "nosuid", str(entry.launcher))
+    is_refusal(ROOT.run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script]), 71, "nosuid", str(entry.launcher))
 
 
 def test_missing_setuid_bit_is_named(spoiled: Entry) -> None:
     spoiled.launcher.chmod(0o750)
-    refused(spoiled.run(), 70, "setuid bit", str(spoiled.launcher))
+    is_refusal(spoiled.run(), 70, "setuid bit", str(spoiled.launcher))
 
 
 def test_wrong_owner_is_named(spoiled: Entry) -> None:
     os.chown(spoiled.launcher, spoiled.account.uid, spoiled.account.gid)
     spoiled.launcher.chmod(0o4750)
-    refused(spoiled.run(), 70, "owner", str(spoiled.launcher))
+    is_refusal(spoiled.run(), 70, "owner", str(spoiled.launcher))
 
 
 # What it relies on (24)
@@ -642,8 +631,8 @@ def replace_by_link(path: Path) -> None:
 ])  # fmt: skip
 def test_start_file_that_others_can_change_is_not_run(spoiled: Entry, spoil: Callable[[Entry], str]) -> None:
     named = spoil(spoiled)
-    refused(spoiled.run(), 76, named)
-    refused(spoiled.run(ROOT), 76, named)
+    is_refusal(spoiled.run(), 76, named)
+    is_refusal(spoiled.run(ROOT), 76, named)
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757])
@@ -656,7 +645,7 @@ def test_interpreter_that_others_can_change_is_not_run(spoiled: Entry, installat
     build(spoiled.folder, str(copied), installation.account, installation.worker)
     assert report(spoiled.run()).uids == [0, 0, 0]
     copied.chmod(mode)
-    refused(spoiled.run(), 76, str(copied))
+    is_refusal(spoiled.run(), 76, str(copied))
 
 
 def hard_link(path: Path) -> None:
@@ -676,12 +665,12 @@ def fill(path: Path) -> None:
 def test_account_and_worker_files_must_be_right(spoiled: Entry, name: str, spoil: Callable[[Path], None]) -> None:
     path = spoiled.folder / name
     spoil(path)
-    refused(spoiled.run(ROOT), 75, str(path))
+    is_refusal(spoiled.run(ROOT), 75, str(path))
 
 
 def test_worker_must_be_another_account(spoiled: Entry) -> None:
     os.chown(spoiled.folder / "worker", spoiled.account.uid, spoiled.account.gid)
-    refused(spoiled.run(), 75, str(spoiled.folder / "worker"))
+    is_refusal(spoiled.run(), 75, str(spoiled.folder / "worker"))
 
 
 # The program file itself

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from callers import ROOT, TIMEOUT_S
-from hostile import helper_processes, ping, unmount_below, wait_until_gone
+from hostile import helper_processes, mount_root, ping, unmount_below
 from installed import Installation, run_installer
 from socket_unit import SERVICE_UNIT, SOCKET_UNIT, directives
 from socket_world import SYSTEMD_ANALYZE, PlayedSystemd, played_systemd
@@ -44,15 +44,8 @@ def no_new_privileges() -> None:
 @pytest.fixture
 def base(installation: Installation) -> Iterator[Path]:
     """The only mount root of the policy."""
-    root = installation.root / "mnt"
-    root.mkdir()
-    policy = Path(installation.layout.policy_file)
-    policy.write_text(f'mount_roots = ["{root}"]\n')
-    policy.chmod(0o644)
-    yield root
-    policy.unlink()
-    wait_until_gone(helper_processes(installation))
-    unmount_below(root)
+    with mount_root(installation) as root:
+        yield root
     for folder in root.iterdir():
         folder.rmdir()
     root.rmdir()

@@ -23,6 +23,11 @@ class Caller:
     gid: int
     groups: tuple[int, ...] = ()
 
+    @property
+    def become(self) -> tuple[str, ...]:
+        """The beginning of a command line whose rest is run as this caller, without supplementary groups."""
+        return ("/usr/bin/setpriv", "--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups")
+
     def start(
         self,
         command: Sequence[str | Path],

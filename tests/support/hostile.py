@@ -271,6 +271,23 @@ def wait_until_gone(pids: list[int]) -> None:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def mount_root(installation: Installation, more: str = "") -> Iterator[Path]:
+    """Have a policy with one mount root, a folder of the tests'; afterwards nothing is mounted there, and the folder is left.
+
+    :param more: further lines of the policy.
+    """
+    root = installation.root / "mnt"
+    root.mkdir()
+    policy = Path(installation.layout.policy_file)
+    policy.write_text(f'mount_roots = ["{root}"]\n{more}', encoding="utf-8")
+    policy.chmod(0o644)
+    yield root
+    policy.unlink()
+    wait_until_gone(helper_processes(installation))
+    unmount_below(root)
+
+
 def unmount_below(folder: Path) -> None:
     """Take away every mount on and below a folder, the latest first."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()

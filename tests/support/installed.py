@@ -43,6 +43,11 @@ class Installation:
         return Path(self.layout.helper)
 
     @property
+    def helper_of_account(self) -> list[str]:
+        """The command line by which root starts the helper as the account does."""
+        return [*self.account.become, str(self.helper)]
+
+    @property
     def server(self) -> Path:
         return Path(self.layout.server)
 

@@ -94,6 +94,12 @@ def monitor_of(session: Hostile, installation: Installation) -> int:
     return pid
 
 
+def ready(session: Hostile, installation: Installation) -> int:
+    """Return the pid of the only monitor, once it waits for a request."""
+    session.hello()
+    return monitor_of(session, installation)
+
+
 def inherited_of(session: Hostile, installation: Installation) -> Inherited:
     """Return what the session's monitor inherited, after its first ping."""
     return look(monitor_of(session, installation))

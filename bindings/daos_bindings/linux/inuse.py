@@ -16,33 +16,20 @@ from daos_pbin.faults import Fault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Literal, Protocol
+    from typing import Literal
 
     from daos_bindings.linux.mounts import Mount
     from daos_bindings.linux.nvme_controller import Namespace
     from daos_bindings.linux.pci import PciFunction, Scan
 
-    Kind = Literal["root", "mount", "swap", "holder", "loop", "partition", "open", "member", "content"]
-
-    class SignatureLike(Protocol):
-        """As ``signatures.Signature``, or what a worker reports of one."""
-
-        @property
-        def type(self) -> str: ...
-        @property
-        def usage(self) -> str: ...
-
-
-MEMBER_TYPES = frozenset({"swap", "swsuspend", "drbd", "bcache", "ceph_bluestore"})
-"""Signatures of devices that something else is made of, beside those that libblkid itself files under raid and crypto."""
+    Kind = Literal["root", "mount", "swap", "holder", "loop", "partition", "open"]
 
 
 class Reason(msgspec.Struct, frozen=True):
     """One reason.
 
-    :param kind: ``root`` (/ depends on it), ``mount``, ``swap``, ``holder`` (device mapper, md), ``loop``, ``partition``,
-        ``open`` (held exclusively by a program), ``member`` (it carries the signature of a volume group, an array, encryption
-        or swap) or ``content`` (any other signature).
+    :param kind: ``root`` (/ depends on it), ``mount``, ``swap``, ``holder`` (device mapper, md), ``loop``, ``partition``, or
+        ``open`` (held exclusively by a program).
     :param device: kernel name of the block device.
     :param detail: where, by whom, or what; printable.
     """
@@ -63,8 +50,6 @@ _WORDS: dict[str, str] = {
     "loop": "the file of",
     "partition": "has the partition",
     "open": "held exclusively by a program",
-    "member": "carries a member of",
-    "content": "carries",
 }
 
 
@@ -138,15 +123,3 @@ def _is_held(path: str) -> bool:
             return False
         raise
     return False
-
-
-def of_signatures(device: str, signatures: Iterable[SignatureLike]) -> tuple[Reason, ...]:
-    """Say what the signatures of a block device mean for its use; they are looked for in a worker.
-
-    :param device: kernel name of the namespace or partition.
-    """
-    return tuple(Reason(_kind_of(signature), device, kernelfiles.printable(signature.type)) for signature in signatures)
-
-
-def _kind_of(signature: SignatureLike) -> Kind:
-    return "member" if signature.usage in {"raid", "crypto"} or signature.type in MEMBER_TYPES else "content"

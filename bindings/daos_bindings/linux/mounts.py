@@ -80,6 +80,11 @@ class Mount(msgspec.Struct, frozen=True):
     source: str
     super_options: tuple[str, ...]
 
+    @property
+    def is_slave(self) -> bool:
+        """Whether it takes mounts over from a place that does not see what is mounted here."""
+        return any(tag.startswith("master:") for tag in self.propagation)
+
 
 def parse(data: bytes) -> tuple[Mount, ...]:
     """Parse the text of a mountinfo file, in its order.

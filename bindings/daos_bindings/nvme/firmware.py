@@ -45,9 +45,14 @@ def problem(identify: IdentifyController, size: int) -> str:
 def unusable(address: str, path: str, reason: str) -> Fault:
     """Return the fault that an image cannot be given to the drive at *address*: 2127.
 
-    :param reason: what ``problem`` found, or ``AdminError.reason``.
+    :param reason: what ``problem`` found, or the drive's own.
     """
     return Fault(codes.NVME_FIRMWARE_UNUSABLE, object=address, address=address, path=path, reason=reason)
+
+
+def not_updated(address: str, path: str, error: AdminError) -> Fault:
+    """Return the fault that the drive at *address* did not take an image: 2127 if that was its answer, else as ``AdminError.fault``."""
+    return error.fault(address) if error.gone or error.number else unusable(address, path, error.reason)
 
 
 def piece_bytes(identify: IdentifyController) -> int:

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""One controller, read through the kernel's own driver: nothing is unbound, no hugepage is needed.
+"""One controller, read through the kernel's own driver: nothing is unbound, no hugepage is needed.  (``spdk.reading`` asks the same.)
 
 In two halves, so that a worker can give up CAP_SYS_ADMIN, which sending needs, before it takes a drive's bytes apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
 from msgspec import Struct
 
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.nvme import admin, structures
-from daos_bindings.nvme.admin import TIMEOUT_MS, AdminError, Handle
+from daos_bindings.nvme.admin import TIMEOUT_MS, AdminError, Command, Handle
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.nvme import ControllerRecord, HealthStats, NamespaceRecord
+
+T = TypeVar("T")
+Asking = Generator[None, None, T]
+"""Yields while a controller has not answered yet."""
 
 
 class Answers(Struct, frozen=True):
@@ -37,21 +44,42 @@ def fetch(handle: Handle, *, health: bool = True, timeout_ms: int = TIMEOUT_MS) 
     :raises AdminError: if a command does not succeed that every controller must know.
     :raises MalformedError: if its list of namespaces cannot be.
     """
-    identify = admin.read(handle, admin.identify_controller(), timeout_ms=timeout_ms)
-    numbers = structures.active_namespaces(admin.read(handle, admin.active_namespaces(), timeout_ms=timeout_ms))
-    namespaces = {number: admin.read(handle, admin.identify_namespace(number), timeout_ms=timeout_ms) for number in numbers}
+
+    def send(command: Command) -> Asking[bytes]:
+        yield from ()  # the kernel waits for us
+        return admin.read(handle, command, timeout_ms=timeout_ms)
+
+    asking = ask(send, health=health)
+    try:
+        next(asking)
+    except StopIteration as end:
+        answers: Answers = end.value
+        return answers
+    raise RuntimeError("nothing here waits")
+
+
+def ask(send: Callable[[Command], Asking[bytes]], *, health: bool) -> Asking[Answers]:
+    """Ask a controller as ``fetch`` does, by whatever way.
+
+    :param send: sends a command and returns the data that the controller answers with; yields while it waits for that.
+    """
+    identify = yield from send(admin.identify_controller())
+    numbers = structures.active_namespaces((yield from send(admin.active_namespaces())))
+    namespaces: dict[int, bytes] = {}
+    for number in numbers:
+        namespaces[number] = yield from send(admin.identify_namespace(number))
     if not health:
         return Answers(identify, namespaces)
-    log = _optional_log(handle, structures.HEALTH_LOG, structures.HEALTH_BYTES, timeout_ms)
+    log = yield from _optional_log(send, structures.HEALTH_LOG, structures.HEALTH_BYTES)
     is_intel = int.from_bytes(identify[:2], "little") == structures.VENDOR_INTEL
-    intel = _optional_log(handle, structures.INTEL_LOG, structures.INTEL_BYTES, timeout_ms) if is_intel and log else b""
+    intel = (yield from _optional_log(send, structures.INTEL_LOG, structures.INTEL_BYTES)) if is_intel and log else b""
     return Answers(identify, namespaces, log, intel or None)
 
 
-def _optional_log(handle: Handle, log: int, length: int, timeout_ms: int) -> bytes:
+def _optional_log(send: Callable[[Command], Asking[bytes]], log: int, length: int) -> Asking[bytes]:
     """Return a log page; empty if the controller has no such log, as some clouds' have none."""
     try:
-        return admin.read(handle, admin.get_log(log, length), timeout_ms=timeout_ms)
+        return (yield from send(admin.get_log(log, length)))
     except AdminError as error:
         if error.unsupported:
             return b""

@@ -8,7 +8,11 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from daos_pbin import codes
+from daos_pbin.faults import Fault
 
 WIPED_BYTES: Final = 4096
 """What the reference wipes; a namespace with larger blocks loses its first block."""
@@ -16,6 +20,32 @@ OPEN_FLAGS: Final = os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_DSYNC | os.O_CLOE
 """For the block device: exclusively, so that nobody mounts it meanwhile; without the page cache; down to the medium."""
 BLKSSZGET: Final = 0x1268
 """include/uapi/linux/fs.h: size of a logical block."""
+
+
+class Wiped(Protocol):
+    """What came of one namespace, however it was wiped."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its beginning is zeros now."""
+
+    @property
+    def reason(self) -> str:
+        """Why not."""
+
+
+def fault(address: str, namespaces: Sequence[Wiped]) -> Fault | None:
+    """Return the fault that a controller is not wiped as a whole (302); None if it is."""
+    bad = [space for space in namespaces if not space.done]
+    if namespaces and not bad:
+        return None
+    numbers = ", ".join(str(space.id) for space in bad)
+    reason = f"namespaces [{numbers}] are not wiped (namespace {bad[0].id}: {bad[0].reason})" if bad else "it has no active namespace"
+    return Fault(codes.BDEV_FORMAT_FAILURE, object=address, dev=address, err=reason)
 
 
 def block_bytes(fd: int) -> int:

@@ -99,15 +99,29 @@ def _take(fd: int, address: PciAddress, name: str) -> None:
     except OSError as error:
         if error.errno not in {errno.EACCES, errno.EAGAIN}:
             raise
-        pid = _holder(fd)
+        pid = _holder(fd) or 0
         raise Fault(codes.SPDK_CONTROLLER_LOCKED, object=str(address), address=address, path=name, pid=pid, uid=_uid(pid)) from error
 
 
-def _holder(fd: int) -> int:
-    """Return the process that holds the lock; 0 if it let go meanwhile, or is in another pid namespace."""
+def holder(name: str) -> int | None:
+    """Return the process that holds the lock of a file; None if none does, 0 if it cannot be named (in another container).
+
+    Takes nothing and writes nothing.
+
+    :raises OSError: if it cannot be opened for reading, or is no file that can be locked.
+    """
+    # It stands in a folder where anybody may put anything: no link, no waiting for a writer.
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return _holder(fd)
+    finally:
+        os.close(fd)
+
+
+def _holder(fd: int) -> int | None:
     asked = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _whence, _start, _length, pid = FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-    return int(pid) if kind != fcntl.F_UNLCK and pid > 0 else 0
+    return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
 
 
 def _uid(pid: int) -> str:

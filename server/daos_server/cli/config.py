@@ -114,18 +114,12 @@ def _as_problem(fault: Fault) -> Problem:
 
 def _look_as_account(invocation: Invocation) -> tuple[Problem, ...]:
     """Become the account if this is root: what the account may not read must not pass, and no callback is run by root."""
-    from daos_server.identity import become_account
+    from daos_server.cli.storage import become_account
 
     if os.geteuid() != 0:
         return ()
-    from pwd import getpwnam
-
-    name = invocation.installation.account
     try:
-        account = getpwnam(name)
-        become_account(account.pw_uid, account.pw_gid, name, account.pw_dir)
-    except KeyError:
-        return (_as_problem(Fault(codes.SERVER_PRIVILEGE_DROP_FAILED, reason=f"this system has no account {name}")),)
+        become_account(invocation)
     except Fault as fault:
         return (_as_problem(fault),)
     return ()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 from daos_server.cli.output import emit, envelope, error_lines, escape, note, table
@@ -29,12 +28,12 @@ NO_RANK = None
 def prepare(invocation: Invocation, options: NvmeOptions) -> None:
     """Give SSDs to a userspace driver; the exit code is left in ``invocation``.
 
-    :raises Fault: 2304 and others of loading the configuration, 2307 and others of becoming the account.
+    :raises Fault: 2304 and others of loading the configuration, 2307 and others of becoming the account, 2360 beside a service.
     """
     from daos_server.cli.execute import execute
     from daos_server.storage.nvme_commands import plan_prepare
 
-    loaded = _begin(invocation, options)
+    loaded = _begin(invocation, options, changes=not options.dry_run)
     execute(
         invocation,
         loaded,
@@ -50,7 +49,7 @@ def reset(invocation: Invocation, options: NvmeOptions) -> None:
     from daos_server.cli.execute import execute
     from daos_server.storage.nvme_commands import plan_reset
 
-    loaded = _begin(invocation, options)
+    loaded = _begin(invocation, options, changes=not options.dry_run)
     execute(
         invocation,
         loaded,
@@ -62,7 +61,7 @@ def reset(invocation: Invocation, options: NvmeOptions) -> None:
 
 
 def scan(invocation: Invocation, options: NvmeOptions) -> None:
-    """Print the SSDs of this machine; otherwise as ``prepare``."""
+    """Print the SSDs of this machine, also beside a service; otherwise as ``prepare``."""
     from daos_pbin import codes
     from daos_pbin.faults import Fault
     from daos_server.cli.execute import StopError, show_loaded, until_stopped
@@ -70,7 +69,7 @@ def scan(invocation: Invocation, options: NvmeOptions) -> None:
     from daos_server.storage.commands import Context
     from daos_server.storage.nvme_commands import scan as scan_ssds
 
-    loaded = _begin(invocation, options)
+    loaded = _begin(invocation, options, changes=False)
     if loaded is not None:
         show_loaded(invocation, loaded)
     context = Context(loaded, invocation.installation)
@@ -91,23 +90,10 @@ def scan(invocation: Invocation, options: NvmeOptions) -> None:
         note("\n".join(error_lines(fault)))
 
 
-def _begin(invocation: Invocation, options: NvmeOptions) -> LoadedConfig | None:
-    """Become the account, start the log, load the configuration: a missing file is none, a broken one always an error."""
-    from daos_server.cli.logs import start_log
-    from daos_server.cli.storage import become_account, config_path, interrupt_on_stop
+def _begin(invocation: Invocation, options: NvmeOptions, *, changes: bool) -> LoadedConfig | None:
+    from daos_server.cli.storage import begin
 
-    interrupt_on_stop()
-    from daos_server.config.load import load
-
-    path = config_path(invocation)
-    become_account(invocation)
-    start_log(invocation)
-    if options.helper_log_file:
-        note("NOTICE: --helper-log-file is not needed: what the helper says is in this command's log and in the system's (audit)")
-    if not invocation.config and not os.path.lexists(path):
-        return None
-    loaded = load(path)
-    return None if options.ignore_config else loaded
+    return begin(invocation, helper_log_file=options.helper_log_file, ignore_config=options.ignore_config, changes=changes)
 
 
 def _asked(options: NvmeOptions) -> Asked:

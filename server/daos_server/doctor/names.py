@@ -31,13 +31,15 @@ def check(machine: Machine, setting: Setting) -> Iterator[Finding]:
     config = setting.config
     if config is None:
         return
-    yield from _socket_folder(machine, setting.installation.account, config.socket_dir)
+    nobody_makes = tuple(_socket_folder(machine, setting.installation.account, config.socket_dir))
+    yield from nobody_makes
     facts = read_host(setting.installation.account, machine.sys)
     problems = [*missing_things(config, machine.sys), *unfit_hardware(config, facts, machine.sys)]
-    found = [problem for problem in problems if problem.code not in SAID_ELSEWHERE]
+    said = {"socket_dir"} if nobody_makes else set[str]()
+    found = [problem for problem in problems if problem.code not in SAID_ELSEWHERE and problem.key not in said]
     for key, group in groupby(sorted(found, key=lambda problem: problem.key), key=lambda problem: problem.key):
         yield _finding(key, list(group), setting)
-    if not found:
+    if not (found or nobody_makes):
         yield Finding(subject="what it names", found="hosts, interfaces, devices, folders and certificates are there", verdict="ok")
 
 

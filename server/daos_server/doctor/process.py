@@ -130,7 +130,7 @@ def mount_propagation() -> Iterator[Finding]:
     subject = "mounts reach the host"
     try:
         table = mounts.read()
-        slaves = {root: at.mount_point for root in MOUNT_ROOTS if (at := mounts.containing(table, root)) and _is_slave(at)}
+        slaves = {root: at.mount_point for root in MOUNT_ROOTS if (at := mounts.containing(table, root)) and at.is_slave}
     except (OSError, ValueError) as error:
         yield Finding(subject=subject, found=str(error), verdict="unknown")
         return
@@ -141,7 +141,3 @@ def mount_propagation() -> Iterator[Finding]:
         why="what is mounted from here vanishes from the rest of the host, engines included",
         advice="remove ProtectSystem=, PrivateTmp=, ProtectKernelTunables= and other directives of the unit that give it mounts of its own",
     )
-
-
-def _is_slave(mount: mounts.Mount) -> bool:
-    return any(tag.startswith("master:") for tag in mount.propagation)

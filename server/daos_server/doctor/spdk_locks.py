@@ -6,14 +6,13 @@ Who holds a lock is asked with ``F_GETLK``, which takes nothing and writes nothi
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import struct
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux.kernelfiles import printable
+from daos_bindings.spdk.locks import holder
 from daos_server.doctor import reading
 from daos_server.doctor.finding import Finding
 from daos_server.identity import user_name
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from daos_server.doctor.machine import Machine, Setting
 
 PREFIX = "spdk_pci_lock_"
-FLOCK = struct.Struct("hhqqi0q")
-"""``struct flock`` of a 64-bit system: type, whence, start, length, process; padded to its alignment."""
 UNLOCKED, UNKNOWN_OWNER = None, 0
 
 
@@ -95,18 +92,3 @@ def _foreign(subject: str, advice: str, found: str, setting: Setting, name: str)
 def _gravity(setting: Setting, name: str) -> Verdict:
     """A lock on an SSD that no engine wants disturbs nobody."""
     return "stops" if name.removeprefix(PREFIX) in setting.controllers else "warning"
-
-
-def holder(path: str) -> int | None:
-    """Return the process that holds a lock on a file, None if none does, 0 if it cannot be named (in another container).
-
-    :raises OSError: if the file cannot be opened for reading.
-    """
-    # It stands in a folder where anybody may put anything: no link, no waiting for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        asked = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    finally:
-        os.close(descriptor)
-    return UNLOCKED if kind == fcntl.F_UNLCK else max(int(pid), UNKNOWN_OWNER)

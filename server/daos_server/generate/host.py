@@ -13,7 +13,8 @@ from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.generate.assumed import interfaces
 from daos_server.generate.facts import LeftOut, MachineFacts, Pmem
-from daos_server.generate.nvme import numa_node, read_nvme
+from daos_server.generate.nvme import read_nvme
+from daos_server.hardware.attributes import numa_node
 from daos_server.network.interfaces import FabricScan
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _pmem(mounts: Iterable[Mount]) -> tuple[tuple[Pmem, ...], tuple[LeftOut, ...
         if why:
             left_out.append(LeftOut(device=device.path, why=f"it {why}"))
         else:
-            free.append(Pmem(device=device.path, numa_node=numa_node(_sysfs_directory(device))))
+            free.append(Pmem(device=device.path, numa_node=numa_node(_sysfs_directory(device)) or 0))
     return tuple(free), tuple(left_out)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daos_bindings.linux import kernelfiles
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_server.generate.facts import LeftOut, Ssd
+from daos_server.hardware.attributes import numa_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,20 +74,7 @@ def _class_of(device: str) -> str:
 
 def _ssd(directory: str, address: str) -> Ssd:
     path = os.path.realpath(f"{directory}/{address}")
-    return Ssd(address=address, numa_node=numa_node(path), vmd=_vmd(path, address))
-
-
-def numa_node(device: str) -> int:
-    """Return the NUMA node of a device's sysfs directory, or of the nearest one above that has it; 0 if none is known."""
-    while len(device) > 1:
-        try:
-            text = kernelfiles.text(f"{device}/numa_node")
-        except (FileNotFoundError, NotADirectoryError, MalformedError):
-            text = ""
-        if text.isdigit() and len(text) < 5:
-            return int(text)
-        device = os.path.dirname(device)
-    return 0
+    return Ssd(address=address, numa_node=numa_node(path) or 0, vmd=_vmd(path, address))
 
 
 def _vmd(path: str, address: str) -> str:

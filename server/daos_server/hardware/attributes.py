@@ -36,15 +36,14 @@ def number(path: str, missing: int = 0) -> int:
         return missing
 
 
-def numa_node(folder: str, top: str) -> int:
-    """Return the NUMA node of a device: what it, or else the nearest device above it, says; 0 if none knows.
+def numa_node(folder: str) -> int | None:
+    """Return the NUMA node of a device: what it, or else the nearest device above it, says; None if none knows.
 
     :param folder: the resolved folder of the device.
-    :param top: where the way up ends.
     """
-    while folder.startswith(f"{top}/"):
+    while len(folder) > 1:
         node = number(f"{folder}/numa_node", missing=NODE_LIMIT)
         if node < NODE_LIMIT:
             return node
         folder = os.path.dirname(folder)
-    return 0
+    return None

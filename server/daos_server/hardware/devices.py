@@ -47,7 +47,7 @@ def block_devices(sysfs: str) -> list[OnNode]:
             continue
         size = attributes.number(f"{folder}/size") * SECTOR
         if name.startswith("pmem"):
-            node = attributes.numa_node(os.path.realpath(f"{folder}/device"), _devices(sysfs))
+            node = attributes.numa_node(os.path.realpath(f"{folder}/device")) or 0
             found.append(OnNode(node, BlockDevice(name=name, size=size)))
         else:
             found += _on_pci(sysfs, _hardware_of_disk(folder), name, "block", size)
@@ -68,10 +68,9 @@ def _on_pci(sysfs: str, link: str, name: str, kind: DeviceKind, size: int) -> li
     address = pci.address_above(folder)
     if not address or not os.path.isdir(folder):
         return []
-    top = _devices(sysfs)
     speed = pci.link_gbps(folder[: folder.rindex(address)] + address)
     device = PciDevice(address=address, name=name, kind=kind, size=size, link_gbps=speed)
-    return [OnNode(attributes.numa_node(folder, top), device)]
+    return [OnNode(attributes.numa_node(folder) or 0, device)]
 
 
 def virtual_devices(sysfs: str, hardware: set[str]) -> list[VirtualDevice]:
@@ -118,7 +117,3 @@ def _backing(sysfs: str, name: str, hardware: set[str], depth: int = STACK_LIMIT
             if "/" not in lower and (found := _backing(sysfs, lower, hardware, depth - 1)):
                 return found
     return ""
-
-
-def _devices(sysfs: str) -> str:
-    return os.path.realpath(f"{sysfs}/devices")

@@ -45,7 +45,7 @@ def host_bridges(sysfs: str) -> list[tuple[int, PciBus]]:
         root = int(bridge[1], 16), int(bridge[2], 16)
         last = attributes.number(f"{folder}/subordinate_bus_number")
         highest[root] = max(highest.get(root, root[1]), sort_key(address)[1], min(last, 0xFF))
-        nodes[root] = nodes.get(root, 0) or attributes.numa_node(folder, os.path.realpath(f"{sysfs}/devices"))
+        nodes[root] = nodes.get(root, 0) or attributes.numa_node(folder) or 0
     return [(nodes[domain, low], PciBus(domain=domain, low=low, high=high)) for (domain, low), high in sorted(highest.items())]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daos_bindings.linux import hugepages, kernelfiles, memory, mounts, pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.hardware.attributes import entries, number
+from daos_server.hardware.attributes import entries, numa_node
 from daos_server.plan.host import HostFacts, HugepageFile, NodePages
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ INTERFACE_CLASSES = ("net", "infiniband", "cxi")
 """Classes of sysfs whose names a configuration may use as ``fabric_iface``; of equal names the first class counts."""
 LEVELS = 8
 """Interfaces stacked on each other, such as a VLAN on a bond: the kernel allows no more."""
-NO_NODE = -1
 
 
 def read_host(user: str = "", sysfs: str = SYSFS) -> HostFacts:
@@ -109,16 +108,7 @@ def interfaces(sysfs: str = SYSFS) -> dict[str, int | None]:
 
 def _interface_node(path: str, levels: int) -> int | None:
     if os.path.lexists(f"{path}/device"):
-        return _node(os.path.realpath(f"{path}/device"))
+        # A virtio card names no node, the PCI function that it is on does.
+        return numa_node(os.path.realpath(f"{path}/device"))
     lower = [name for name in entries(path) if name.startswith("lower_")] if levels else []
     return next((node for name in lower if (node := _interface_node(f"{path}/{name}", levels - 1)) is not None), None)
-
-
-def _node(device: str) -> int | None:
-    """Return the node that a device names, or the nearest one above it that names any: a virtio card names none, its PCI function does."""
-    while device != "/":
-        node = number(f"{device}/numa_node", missing=NO_NODE)
-        if node != NO_NODE:
-            return node
-        device = os.path.dirname(device)
-    return None

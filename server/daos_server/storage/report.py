@@ -108,6 +108,13 @@ def partial_failure(parts: Sequence[str], total: int) -> Fault:
     return Fault(codes.SERVER_PARTIAL_FAILURE, failed=len(parts), total=total, parts=", ".join(parts))
 
 
+def together(faults: Sequence[Fault], total: int) -> Fault | None:
+    """Return the one fault that stands for several, of ``total`` parts: 2303 that names each; None if there is none."""
+    if len(faults) < 2:
+        return faults[0] if faults else None
+    return partial_failure([f"{fault.object or fault.name} ({fault.code})" for fault in faults], total)
+
+
 class Reporter(Protocol):
     """Whoever shows a command's progress; called from the event loop only."""
 

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-
-from daos_bindings.linux import kernelfiles
+from daos_server.hardware import attributes
 
 DEVICES = "/sys/bus/pci/devices"
 
@@ -17,23 +14,9 @@ def buses_of_node(node: int, devices: str = DEVICES) -> tuple[int, int] | None:
     A device that names no node counts as one of node 0; a bridge brings the buses behind it.
     """
     found: list[int] = []
-    try:
-        addresses = os.listdir(devices)
-    except FileNotFoundError:
-        return None
-    for address in addresses:
+    for address in attributes.entries(devices):
         parts = address.split(":")
-        if len(parts) != 3 or _node(f"{devices}/{address}") != node:
-            continue
-        found.append(int(parts[1], 16))
-        with suppress(OSError, kernelfiles.MalformedError):
-            found.append(kernelfiles.number(f"{devices}/{address}/subordinate_bus_number"))
+        if len(parts) == 3 and attributes.number(f"{devices}/{address}/numa_node") == node:
+            bus = int(parts[1], 16)
+            found += (bus, attributes.number(f"{devices}/{address}/subordinate_bus_number", missing=bus))
     return (min(found), max(found)) if found else None
-
-
-def _node(device: str) -> int:
-    try:
-        text = kernelfiles.text(f"{device}/numa_node")
-    except (OSError, kernelfiles.MalformedError):
-        return 0
-    return int(text) if text.isdigit() else 0

@@ -139,14 +139,14 @@ def own(installation: Installation, config: ServerConfig | None, config_path: st
 
 def logs(options: CollectOptions, config: ServerConfig) -> Iterator[Item]:
     """Yield the logs of the configuration, with those that were put aside when they had grown too large."""
-    named: list[tuple[str, str, str]] = []
+    named: list[tuple[str, str]] = []
     if options.wants(CONTROL):
-        named.append(("control", "control_log_file", config.control_log_file))
+        named.append(("control", config.control_log_file))
     if options.wants(SERVER):
-        named += [(f"engine{index}", "log_file", engine.log_file) for index, engine in enumerate(config.engines)]
+        named += [(f"engine{index}", engine.log_file) for index, engine in enumerate(config.engines)]
     if options.wants(ADMIN):
-        named.append(("helper", "helper_log_file", config.helper_log_file))
-    for place, _, path in named:
+        named.append(("helper", config.helper_log_file))
+    for place, path in named:
         for each in _with_older(path) if path else ():
             yield Item(name=f"logs/{place}/{os.path.basename(each)}", what=each, lines=partial(_log, each, options))
 

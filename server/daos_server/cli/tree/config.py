@@ -9,12 +9,11 @@ import typer
 
 from daos_server.cli.options import WrongUsageError, listed, whole_number
 from daos_server.cli.tree.branch import Branch, asked, at_work
-from daos_server.cli.tree.common import HelperLogFile
+from daos_server.cli.tree.common import PORT_MAX, HelperLogFile, SkipPrep
 
 branch = Branch("config", "Check, show and generate configurations.", "daos_server config check", aliases=("cfg",))
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Configuration file; that of --config if left out.")]
-PORT_MAX = 65535
 
 
 @branch.command("check", "daos_server config check ./daos_server.yml", "daos_server config check --host --json")
@@ -83,7 +82,7 @@ def generate(
         str,
         typer.Option("--fabric-ports", "-f", metavar="PORTS", help="Port of each engine, with commas between them.", show_default=False),
     ] = "",
-    skip_prep: Annotated[bool, typer.Option("--skip-prep", help="Look at the SSDs as they are, preparing nothing.")] = False,
+    skip_prep: SkipPrep = False,
     helper_log_file: HelperLogFile = "",
 ) -> None:
     """Print a configuration that makes the best of this host, with a comment on why each value was chosen."""

@@ -9,11 +9,9 @@ import typer
 
 from daos_server.cli.options import WrongUsageError
 from daos_server.cli.tree.branch import Branch, asked
-from daos_server.cli.tree.common import IgnoreConfig
+from daos_server.cli.tree.common import ForceUnasked, IgnoreConfig
 
 branch = Branch("ms", "Look at and repair this host's replica of the management service.", "daos_server ms status")
-
-Force = Annotated[bool, typer.Option("--force", "-f", help="Do it without asking.")]
 
 
 @branch.command("status", "daos_server ms status", json=False)
@@ -28,7 +26,7 @@ def status(context: typer.Context, *, ignore_config: IgnoreConfig = False) -> No
 
 
 @branch.command("recover", "daos_server ms recover", json=False)
-def recover(context: typer.Context, *, force: Force = False, ignore_config: IgnoreConfig = False) -> None:
+def recover(context: typer.Context, *, force: ForceUnasked = False, ignore_config: IgnoreConfig = False) -> None:
     """Recover the service from the local replica.
 
     This version checks configuration and host, and ends there.
@@ -43,7 +41,7 @@ def restore(
     context: typer.Context,
     *,
     path: Annotated[str, typer.Option("--path", "-p", metavar="PATH", help="Snapshot to restore (required).", show_default=False)] = "",
-    force: Force = False,
+    force: ForceUnasked = False,
     ignore_config: IgnoreConfig = False,
 ) -> None:
     """Restore the local replica from a snapshot.

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from daos_server.cli.options import WrongUsageError, listed, whole_number
-from daos_server.cli.tree.branch import Branch, at_work
-from daos_server.cli.tree.common import HelperLogFile, IgnoreConfig
-from daos_server.cli.tree.storage import DryRun
-
-if TYPE_CHECKING:
-    from daos_server.cli.options import Invocation
-    from daos_server.cli.options_nvme import NvmeOptions
+from daos_server.cli.tree.branch import Branch, asked
+from daos_server.cli.tree.common import DryRun, HelperLogFile, IgnoreConfig, SkipPrep
 
 branch = Branch("nvme", "Prepare, scan and reset NVMe SSDs.", "daos_server nvme scan")
 
@@ -29,8 +24,6 @@ TargetUser = Annotated[str, typer.Option("--target-user", "-u", metavar="USER", 
 DisableVfio = Annotated[bool, typer.Option("--disable-vfio", help="Use uio_pci_generic in place of vfio-pci.")]
 All = Annotated[bool, typer.Option("--all", "-a", help="All SSDs of this host, not only those of the configuration.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Also SSDs that carry data; never one that is in use.")]
-
-MEANWHILE = "use files or kernel block devices as bdevs (class file or kdev)"
 
 
 @branch.command("prepare", "daos_server nvme prepare --dry-run", "daos_server nvme prepare 0000:81:00.0,0000:82:00.0 --hugepages 4096")
@@ -49,6 +42,7 @@ def prepare(
     ignore_config: IgnoreConfig = False,
 ) -> None:
     """Give SSDs to user space, so that engines can drive them."""
+    from daos_server.cli.nvme import prepare as give
     from daos_server.cli.options_nvme import NvmeOptions
 
     options = NvmeOptions(
@@ -63,7 +57,7 @@ def prepare(
         force=force,
         all=all_ssds,
     )
-    _run("prepare", at_work(context), options)
+    give(asked(context), options)
 
 
 @branch.command("reset", "daos_server nvme reset --dry-run")
@@ -81,6 +75,7 @@ def reset(
     ignore_config: IgnoreConfig = False,
 ) -> None:
     """Give SSDs back to the drivers that they had."""
+    from daos_server.cli.nvme import reset as give_back
     from daos_server.cli.options_nvme import NvmeOptions
 
     options = NvmeOptions(
@@ -94,7 +89,7 @@ def reset(
         force=force,
         all=all_ssds,
     )
-    _run("reset", at_work(context), options)
+    give_back(asked(context), options)
 
 
 @branch.command("scan", "daos_server nvme scan", "daos_server nvme scan --skip-prep --json")
@@ -102,15 +97,16 @@ def scan(
     context: typer.Context,
     *,
     disable_vmd: Annotated[bool, typer.Option("--disable-vmd", help="Leave VMD alone.")] = False,
-    skip_prep: Annotated[bool, typer.Option("--skip-prep", help="Look at the SSDs as they are, preparing nothing.")] = False,
+    skip_prep: SkipPrep = False,
     helper_log_file: HelperLogFile = "",
     ignore_config: IgnoreConfig = False,
 ) -> None:
     """Show the SSDs of this host."""
+    from daos_server.cli.nvme import scan as look
     from daos_server.cli.options_nvme import NvmeOptions
 
     options = NvmeOptions(disable_vmd=disable_vmd, skip_prep=skip_prep, helper_log_file=helper_log_file, ignore_config=ignore_config)
-    _run("scan", at_work(context), options)
+    look(asked(context), options)
 
 
 def _addresses(context: typer.Context, option: str, text: str) -> tuple[str, ...]:
@@ -122,22 +118,3 @@ def _addresses(context: typer.Context, option: str, text: str) -> tuple[str, ...
         if parse_pci(each) is None:
             raise WrongUsageError(context, f"{option}: {each!r} is no PCI address such as 0000:81:00.0")
     return found
-
-
-def _run(command: str, invocation: Invocation, options: NvmeOptions) -> None:
-    from importlib import import_module
-
-    from daos_pbin import codes
-    from daos_pbin.faults import Fault
-
-    if command != "scan" and not options.dry_run:
-        from daos_server.start.alone import refuse_if_running
-
-        refuse_if_running()
-    try:
-        work = import_module("daos_server.cli.nvme")
-    except ModuleNotFoundError as error:
-        if error.name != "daos_server.cli.nvme":
-            raise
-        raise Fault(codes.SERVER_COMMAND_NOT_BUILT, what=f"{command} NVMe SSDs", instead=MEANWHILE) from None
-    getattr(work, command)(invocation, options)

@@ -9,11 +9,9 @@ import typer
 
 from daos_server.cli.options import whole_number
 from daos_server.cli.tree.branch import Branch, asked, at_work
-from daos_server.cli.tree.common import IgnoreConfig
+from daos_server.cli.tree.common import PORT_MAX, IgnoreConfig
 
 branch = Branch("", "Prepare, scan and format the storage that DAOS engines run on.", "daos_server storage format --dry-run")
-
-PORT_MAX = 65535
 
 
 @branch.command("version", "daos_server version --json")
