@@ -21,7 +21,7 @@ PER_SOCKET_MAX: Final = 4
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 U64 = Annotated[int, Meta(ge=0)]  # msgspec checks no bound above 2**63 - 1; whoever decodes a number checks 64 bits
-Socket = Annotated[int, Meta(ge=0, lt=SOCKETS_LIMIT)]
+Socket = Annotated[int, Meta(ge=0, le=SOCKETS_LIMIT - 1)]
 Uid = Annotated[str, Meta(min_length=1, max_length=21, pattern=r"\A[!-~]+\Z")]
 Text = Annotated[str, Meta(max_length=64)]
 RegionName = Annotated[str, Meta(max_length=16, pattern=r"\Aregion[0-9]{1,6}\Z")]
@@ -91,7 +91,7 @@ class KernelRegion(Struct, frozen=True, forbid_unknown_fields=True):
     available_size: U64
     align: U64
     iset_id: U64
-    numa_node: Annotated[int, Meta(ge=-1, lt=1024)] = -1
+    numa_node: Annotated[int, Meta(ge=-1, le=1023)] = -1
     type: Text = ""
     persistence_domain: Text = ""
 
@@ -101,6 +101,8 @@ class Namespace(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param blockdev: its name in /dev; empty while it is disabled, or for one that is no block device.
     :param size: what can be used of it, less than it takes of its region.
+    :param uuid: of what it is made into, which changes with that; of its label while it is disabled.
+    :param raw_uuid: of its label, while it is enabled.
     """
 
     dev: NamespaceName
@@ -108,8 +110,14 @@ class Namespace(Struct, frozen=True, forbid_unknown_fields=True):
     mode: Text = ""
     uuid: Annotated[str, Meta(max_length=36, pattern=r"\A[0-9a-f-]*\Z")] = ""
     blockdev: BlockName = ""
-    numa_node: Annotated[int, Meta(ge=-1, lt=1024)] = -1
+    numa_node: Annotated[int, Meta(ge=-1, le=1023)] = -1
     enabled: bool = True
+    raw_uuid: Annotated[str, Meta(max_length=36, pattern=r"\A[0-9a-f-]*\Z")] = ""
+
+    @property
+    def label(self) -> str:
+        """UUID of its label, which it keeps for as long as it exists; empty for one without."""
+        return self.raw_uuid or self.uuid
 
     @property
     def region(self) -> int:

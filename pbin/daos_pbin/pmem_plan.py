@@ -216,6 +216,34 @@ def not_applied(found: Found) -> Fault | None:
     return Fault(codes.SCM_GOAL_NOT_APPLIED, sockets=", ".join(map(str, left)), reason="; ".join(words))
 
 
+def seen(found: Found, socket: int | None = None) -> Assessment:
+    """Return the state of a machine, or of a socket of it."""
+    here = found.on(socket)
+    return _assess(here, socket) if here.modules else Assessment(State.NO_MODULES, socket)
+
+
+def notes(found: Found, socket: int | None = None) -> tuple[str, ...]:
+    """Return what else is to be known, in words."""
+    here = found.on(socket)
+    state = seen(found, socket)
+    return (*_without_region(here, state), *((_doubled(state).description,) if state.doubled else ()))
+
+
+def waits_for_reboot(found: Found, socket: int | None = None) -> bool:
+    """Return whether a goal of ours waits on a socket for the next start of the machine."""
+    here = found.on(socket)
+    return any(_is_pending(here, (one,)) for one in _sockets(here))
+
+
+def namespaces_on(found: Found, socket: int | None = None) -> tuple[Namespace, ...]:
+    """Return the namespaces of a socket, or all for None; none if it is not known which they are."""
+    here = found.on(socket)
+    try:
+        return here.namespaces if socket is None else _on_regions(here)
+    except Fault:
+        return ()
+
+
 def _regions(here: Found, seen: Assessment) -> Decision:
     sockets = _sockets(here)
     if _is_pending(here, sockets):

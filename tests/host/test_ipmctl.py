@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pmem_world import Process
 
-from daos_bindings.ipmctl import library, memory, raw
+from daos_bindings.ipmctl import library, memory, raw, recordings
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 
@@ -29,7 +29,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if fault.code != codes.SCM_LIBRARY_MISSING:
             raise
         pytest.skip(f"{fault.description}: install libipmctl5")
-    monkeypatch.setattr(library, "RECORDINGS", str(tmp_path / "pbr"))
+    monkeypatch.setattr(recordings, "FOLDER", str(tmp_path / "pbr"))
 
 
 def version() -> str:

@@ -97,7 +97,8 @@ def build(folder: Path) -> Machine:
     if not HEADER.exists():
         pytest.skip(f"no {HEADER}: install libipmctl-dev")
     library = folder / "libipmctl.so.5"
-    command = ["/usr/bin/gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
+    where = f'-DFOLDER="{folder}"'
+    command = ["/usr/bin/gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", where, "-o", str(library), str(SOURCE)]
     subprocess.run(command, check=True)
     return Machine(library)
 

@@ -24,7 +24,7 @@ from pmem_world import (
     uid,
 )
 
-from daos_bindings.ipmctl import firmware, library, memory, raw
+from daos_bindings.ipmctl import firmware, memory, raw, recordings
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.pmem import FirmwareInfo, Goal, Module, Region
@@ -41,7 +41,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture
 def machine(compiled: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(library, "RECORDINGS", str(tmp_path / "pbr"))
+    monkeypatch.setattr(recordings, "FOLDER", str(tmp_path / "pbr"))
     compiled.describe(TWO)
     return compiled
 
@@ -271,9 +271,9 @@ def test_a_library_that_is_missing_is_not_an_empty_machine(tmp_path: Path) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="a folder of root's")
 def test_recordings_of_others_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "pbr"
-    library.check_recordings(str(folder))
+    recordings.check(str(folder))
     assert folder.stat().st_mode & 0o777 == 0o700
-    library.check_recordings(str(folder))
+    recordings.check(str(folder))
     (folder / "pbr_ctx.tmp").touch()
     refused(folder, "recording")
     (folder / "pbr_ctx.tmp").unlink()
@@ -289,10 +289,10 @@ def test_recordings_of_others_are_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     refused(folder, "sticky")
     tmp_path.chmod(0o1777)
-    library.check_recordings(str(folder))
+    recordings.check(str(folder))
 
 
 def refused(folder: Path, reason: str) -> None:
     with pytest.raises(Fault, match=reason) as caught:
-        library.check_recordings(str(folder))
+        recordings.check(str(folder))
     assert caught.value.code == codes.STORAGE_PATH_UNSAFE

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -44,9 +45,18 @@ BOTH = Listing(
     ),
     (
         Namespace("namespace0.0", 67108864, "raw", "3c64e40d-2f40-447d-9e46-b84fd3e279c7", "", 0, enabled=False),
-        Namespace("namespace0.1", 65011712, "fsdax", "d35ac32b-16c9-411d-871c-7ab10877f037", "pmem0.1", 0),
+        Namespace(
+            "namespace0.1",
+            65011712,
+            "fsdax",
+            "d35ac32b-16c9-411d-871c-7ab10877f037",
+            "pmem0.1",
+            0,
+            raw_uuid="95f39723-ac4c-4807-8815-c4f09426f7ae",
+        ),
     ),
 )
+LABEL = UUID("95f39723-ac4c-4807-8815-c4f09426f7ae")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +149,8 @@ def test_whatever_comes_is_a_listing_or_the_fault(data: bytes) -> None:
 def test_argument_vectors() -> None:
     assert commands.LIST == ("/usr/bin/ndctl", "list", "-R", "-N", "-i", "-v")
     region = BOTH.regions[1]
-    assert commands.create(region, 67108864) == ("/usr/bin/ndctl", "create-namespace", "--region", "region1", "--size", "67108864")
+    words = ("create-namespace", "--region", "region1", "--size", "67108864", "--uuid", str(LABEL))
+    assert commands.create(region, 67108864, LABEL) == ("/usr/bin/ndctl", *words)
     assert commands.disable("namespace0.1") == ("/usr/bin/ndctl", "disable-namespace", "namespace0.1")
     assert commands.destroy("namespace0.1") == ("/usr/bin/ndctl", "destroy-namespace", "namespace0.1")
 
@@ -147,7 +158,7 @@ def test_argument_vectors() -> None:
 @pytest.mark.parametrize("size", [0, -2097152, 2097151, 2097153])
 def test_a_size_that_is_not_aligned_never_reaches_ndctl(size: int) -> None:
     with pytest.raises(ValueError, match="2097152"):
-        commands.create(BOTH.regions[1], size)
+        commands.create(BOTH.regions[1], size, LABEL)
 
 
 @pytest.mark.parametrize("name", ["all", "-f", "namespace0.0\n", "namespace0", "", "namespace0.0 namespace1.0"])
@@ -159,7 +170,7 @@ def test_only_one_namespace_is_ever_named(name: str) -> None:
 
 @pytest.mark.parametrize(("status", "words"), [(237, "ended with status 237"), (-9, "was ended by signal 9")])
 def test_a_failure_is_told_with_what_it_printed(status: int, words: str) -> None:
-    command = commands.create(BOTH.regions[1], 2097152)
+    command = commands.create(BOTH.regions[1], 2097152, LABEL)
     commands.check(command, "region1", 0, "disabled 1 namespace\n")
     with pytest.raises(Fault, match=words) as caught:
         commands.check(command, "region1", status, "  Error: x\x1b\n\nfailed to create namespace: No space left on device\n")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 from daos_bindings._ipmctl import ffi
@@ -14,7 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-NAMES = ("libipmctl.so.5", "libipmctl.so.4")
+FOLDERS = ("/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib")
+"""Where distributions put it: root's own, and never what an environment says."""
+NAMES = tuple(f"{folder}/libipmctl.so.{number}" for number in (5, 4) for folder in FOLDERS)
 
 SUCCESS = frozenset({0, 1})
 """NVM_SUCCESS, and NVM_SUCCESS_FW_RESET_REQUIRED."""
@@ -60,15 +63,16 @@ WORDS = {
 def load() -> Any:  # noqa: ANN401 - the raw layer speaks C
     """Open the library; look at nothing yet.
 
-    :raises Fault: 2160 if neither name can be opened, with the linker's reasons.
+    :raises Fault: 2160 if none can be opened, with the linker's reasons.
     """
     reasons = []
-    for name in NAMES:
+    for name in filter(os.path.exists, NAMES):
         try:
             return _opened(name)
         except OSError as error:
             reasons.append(str(error))
-    raise Fault(codes.SCM_LIBRARY_MISSING, object="libipmctl", reason=printable("; ".join(dict.fromkeys(reasons))))
+    reason = "; ".join(dict.fromkeys(reasons)) or f"there is none of {', '.join(dict.fromkeys(NAMES))}"
+    raise Fault(codes.SCM_LIBRARY_MISSING, object="libipmctl", reason=printable(reason))
 
 
 @cache

@@ -14,6 +14,8 @@ from daos_pbin.pmem_layout import ALIGNMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from daos_pbin.pmem import KernelRegion
 
 NDCTL: Final = "/usr/bin/ndctl"
@@ -31,15 +33,16 @@ def require() -> None:
         raise Fault(codes.MISSING_SOFTWARE_DEPENDENCY, object=NDCTL)
 
 
-def create(region: KernelRegion, size: int) -> tuple[str, ...]:
+def create(region: KernelRegion, size: int, identifier: UUID) -> tuple[str, ...]:
     """Make a namespace of the default mode, fsdax, on a region.
 
     :param size: in bytes, that it takes of the region; a multiple of 2 MiB.
+    :param identifier: that its label gets, so that it is known again whatever comes in between.
     :raises ValueError: for any other size.
     """
     if size <= 0 or size % ALIGNMENT:
         raise ValueError(f"{size} is not a multiple of {ALIGNMENT}")
-    return (NDCTL, "create-namespace", "--region", region.dev, "--size", str(size))
+    return (NDCTL, "create-namespace", "--region", region.dev, "--size", str(size), "--uuid", str(identifier))
 
 
 def disable(namespace: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class _Namespace(Struct, frozen=True):
     size: int
     mode: str = ""
     uuid: str = ""
+    raw_uuid: str = ""
     blockdev: str = ""
     numa_node: int = -1
     state: str = ""
@@ -112,8 +113,8 @@ def _region(found: _Region) -> KernelRegion:
 
 def _namespace(found: _Namespace) -> Namespace:
     fields = {name: getattr(found, name) for name in Namespace.__struct_fields__ if name != "enabled"}
-    uuid = "" if found.uuid == NO_UUID else found.uuid
-    return convert({**fields, "uuid": uuid, "enabled": found.state != "disabled"}, Namespace)
+    uuids = {name: "" if fields[name] == NO_UUID else fields[name] for name in ("uuid", "raw_uuid")}
+    return convert({**fields, **uuids, "enabled": found.state != "disabled"}, Namespace)
 
 
 def _malformed(reason: str) -> Fault:

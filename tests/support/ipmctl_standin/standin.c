@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause-Patent
 /*
- * A libipmctl that plays the machine described in the file "machine" beside it; compiled by tests against the real header.
+ * A libipmctl that plays the machine described in the file "machine" in FOLDER; compiled by tests against the real header.
  *
  * One statement a line, words separated by single blanks; others are kept as they are:
  *   version 03.00.00.0468
  *   module UID SOCKET CONTROLLER CHANNEL POSITION PHYSICAL CAPACITY HEALTH PART REVISION STAGED
- *   region SOCKET ISET TYPE CAPACITY FREE HEALTH          (numbers as in the header; TYPE 1 interleaved, 2 not)
+ *   region SOCKET ISET TYPE CAPACITY FREE HEALTH          (numbers as in the header; TYPE 1 interleaved, 2 not; FREE may be
+ *                                                          the word kernel: what the kernel's region of that set has free)
  *   goal UID SOCKET STATUS
  *   in CALL hang | crash | fail CODE | noise | garbage    (of the next call of that name, each time)
  * Goals are written to the file; what the firmware makes of them is done by the test's reboot().
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
@@ -24,19 +24,10 @@
 static char line[LINES][WIDTH];
 static int lines;
 
-static const char *file(const char *name)
-{
-    static char path[4096];
-    Dl_info self;
-
-    dladdr((void *)file, &self);
-    snprintf(path, sizeof(path), "%.*s/%s", (int)(strrchr(self.dli_fname, '/') - self.dli_fname), self.dli_fname, name);
-    return path;
-}
 
 static void load(void)
 {
-    FILE *f = fopen(file("machine"), "r");
+    FILE *f = fopen(FOLDER "/machine", "r");
 
     for (lines = 0; f && lines < LINES && fgets(line[lines], WIDTH, f); lines++)
         line[lines][strcspn(line[lines], "\n")] = 0;
@@ -45,13 +36,11 @@ static void load(void)
 
 static void save(void)
 {
-    FILE *f = fopen(file("machine.new"), "w");
+    FILE *f = fopen(FOLDER "/machine.new", "w");
 
     for (int i = 0; i < lines; i++) fprintf(f, "%s\n", line[i]);
     fclose(f);
-    char made[4096];
-    snprintf(made, sizeof(made), "%s", file("machine.new"));
-    rename(made, file("machine"));
+    rename(FOLDER "/machine.new", FOLDER "/machine");
 }
 
 /* Reads the machine, and misbehaves if it says so: 0, the code to fail with, or -1 for garbage. */
@@ -161,6 +150,27 @@ int nvm_get_number_of_regions_ex(const NVM_BOOL nfit, NVM_UINT8 *count)
     return 0;
 }
 
+static unsigned long long of_kernel(int region, const char *name)
+{
+    unsigned long long value = 0;
+    char path[128], text[32] = "";
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/sys/bus/nd/devices/region%d/%s", region, name);
+    f = fopen(path, "r");
+    if (f && fgets(text, sizeof(text), f)) value = strtoull(text, NULL, 0);
+    if (f) fclose(f);
+    return value;
+}
+
+static unsigned long long free_of(unsigned long long iset, const char *text)
+{
+    if (strcmp(text, "kernel")) return strtoull(text, NULL, 10);
+    for (int i = 0; i < 16; i++)
+        if (of_kernel(i, "set_cookie") == iset) return of_kernel(i, "available_size");
+    return 0;
+}
+
 int nvm_get_regions_ex(const NVM_BOOL nfit, struct region *found, NVM_UINT8 *count)
 {
     int failed = begin("nvm_get_regions_ex"), n = count_of("region ");
@@ -171,10 +181,11 @@ int nvm_get_regions_ex(const NVM_BOOL nfit, struct region *found, NVM_UINT8 *cou
     if (n < *count) *count = (NVM_UINT8)n;
     for (int i = 0; i < *count; i++) {
         struct region *r = &found[i];
-        unsigned long long iset, capacity, left;
+        unsigned long long iset, capacity;
+        char left[32];
         int socket, type, health;
-        sscanf(line[matching("region ", i)], "region %d %llu %d %llu %llu %d", &socket, &iset, &type, &capacity, &left, &health);
-        *r = (struct region){.isetId = iset, .type = type, .capacity = capacity, .free_capacity = left,
+        sscanf(line[matching("region ", i)], "region %d %llu %d %llu %31s %d", &socket, &iset, &type, &capacity, left, &health);
+        *r = (struct region){.isetId = iset, .type = type, .capacity = capacity, .free_capacity = free_of(iset, left),
                              .socket_id = (NVM_INT16)socket, .health = health};
     }
     return 0;

@@ -4,41 +4,21 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from nvdimms import DEVICES, clear, listing, ndctl
 from pmem_facts import BOOT, module
 from vmlab.spec import IOMMU
 
 from daos_bindings.ndctl import commands
-from daos_bindings.ndctl.listing import Listing, decode
 from daos_pbin.pmem import Region, Remembered
 from daos_pbin.pmem_plan import CreateNamespace, Decision, DestroyNamespace, Found, check_prepared, prepare, reset
 from daos_pbin.pmem_state import State, assess
 
 pytestmark = pytest.mark.guest("iommu")
-
-POWERLESS = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
-DEVICES = Path("/sys/bus/nd/devices")
-
-
-def ndctl(command: tuple[str, ...], what: str = "") -> bytes:
-    """Run ndctl as a step of kind 'program' does: as root without its powers."""
-    done = subprocess.run([*POWERLESS, *command], capture_output=True, check=False)
-    commands.check(command, what, done.returncode, done.stderr.decode())
-    return done.stdout
-
-
-def listing() -> Listing:
-    return decode(ndctl(commands.LIST))
-
-
-def tool(*words: str) -> None:
-    """Do with ndctl what only a test needs."""
-    subprocess.run([commands.NDCTL, *words], check=True, capture_output=True)
-
 
 def remove(name: str) -> None:
     ndctl(commands.disable(name), name)
@@ -48,22 +28,9 @@ def remove(name: str) -> None:
 @pytest.fixture(autouse=True)
 def empty() -> Iterator[None]:
     """Regions with labels and nothing on them, before and after: at boot each holds one namespace and has no labels."""
-    _empty()
+    clear()
     yield
-    _empty()
-
-
-def _empty() -> None:
-    for one in listing().namespaces:
-        if one.enabled:
-            ndctl(commands.disable(one.dev), one.dev)
-        ndctl(commands.destroy(one.dev), one.dev)
-    for number, region in enumerate(listing().regions):
-        if not region.iset_id:
-            tool("disable-region", region.dev)
-            tool("init-labels", "-f", (DEVICES / region.dev / "mapping0").read_text().partition(",")[0])
-            tool("enable-region", region.dev)
-        assert listing().regions[number].available_size == region.size
+    clear()
 
 
 def played(remembered: Remembered | None = None) -> Found:
@@ -81,7 +48,7 @@ def carry_out(decision: Decision, limit: int | None = None) -> None:
     assert decision.fault is None
     for step in [one for one in decision.steps if isinstance(one, CreateNamespace | DestroyNamespace)][:limit]:
         if isinstance(step, CreateNamespace):
-            ndctl(commands.create(step.region, step.size), step.region.dev)
+            ndctl(commands.create(step.region, step.size, uuid4()), step.region.dev)
         else:
             remove(step.dev)
 
@@ -148,4 +115,4 @@ def test_what_ndctl_says_is_in_the_fault() -> None:
     carry_out(prepare(played(), 1, socket=0))
     region = listing().regions[0]
     with pytest.raises(Exception, match=re.escape("No space left on device")):
-        ndctl(commands.create(region, 2 << 20), region.dev)
+        ndctl(commands.create(region, 2 << 20, uuid4()), region.dev)
