@@ -64,7 +64,7 @@ def test_every_end_of_a_reset(outcome: Outcome, state: State) -> None:
     elif outcome in ("goal-stored", "reboot-due") and state in WAS_RESET:
         text = scm_words.was_reset(state, outcome)
         assert WAS_RESET[state] in text
-        assert text.endswith(f"{scm_words.THEN_PREPARE}\n")
+        assert text.endswith(f"{scm_words.then_prepare()}\n")
     else:
         with pytest.raises(Fault, match=f"reset ended as '{outcome}'.*{state.word}"):
             scm_words.was_reset(state, outcome)
@@ -128,3 +128,28 @@ def test_a_goal_that_waits_is_told_by_a_scan() -> None:
 def test_consent_says_what_is_lost(command: str) -> None:
     assert ("destroyed" in scm_words.CONSENT[command]) == (command == "reset")
     assert scm_words.QUESTION.endswith("(yes/no)")
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_says_what_comes_next(state: State) -> None:
+    text = scm_words.next_step(state, reboot=False, command="daos_server scm prepare --socket 1")
+    assert text.endswith(".")
+    assert "{" not in text
+    assert ("scm prepare --socket 1'" in text) == (state in (State.NO_REGIONS, State.FREE_CAPACITY, State.PARTIAL_FREE_CAPACITY))
+    assert scm_words.next_step(state, reboot=True) == scm_words.then_prepare()
+
+
+def test_memory_of_others_is_told_apart_from_none() -> None:
+    assert scm_words.next_step(State.NO_MODULES, reboot=False) == "This machine has no persistent memory."
+    assert "ndctl" in scm_words.next_step(State.NO_MODULES, reboot=False, namespaces=[namespace(0, 0)])
+
+
+def test_what_is_destroyed_is_named_above_the_question() -> None:
+    words = scm_words.namespace_words(namespace(0, 0), "mounted on /mnt/\x1b")
+    assert words == "namespace0.0: /dev/pmem0, 1.1 GB, mounted on /mnt/\x1b"
+    assert scm_words.consent("reset", [words]).splitlines()[1:] == ["  namespace0.0: /dev/pmem0, 1.1 GB, mounted on /mnt/\\x1b"]
+    assert scm_words.consent("reset").endswith("\n  (there are none)")
+    assert "\n" not in scm_words.consent("prepare")
+    off = namespace(0, 0, blockdev="", enabled=False)
+    assert scm_words.namespace_words(off) == "namespace0.0: switched off, 1.1 GB"
+    assert scm_words.namespace_words(namespace(0, 0, mode="devdax", blockdev="")) == "namespace0.0: 1.1 GB"

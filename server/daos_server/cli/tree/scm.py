@@ -9,7 +9,7 @@ import typer
 
 from daos_server.cli.options import WrongUsageError, whole_number
 from daos_server.cli.tree.branch import Branch, asked
-from daos_server.cli.tree.common import HelperLogFile, IgnoreConfig
+from daos_server.cli.tree.common import DryRun, ForceUnasked, HelperLogFile, IgnoreConfig
 
 branch = Branch("scm", "Prepare, scan and reset persistent memory.", "daos_server scm scan")
 
@@ -17,12 +17,11 @@ Socket = Annotated[
     str,
     typer.Option("--socket", metavar="ID", help="Only the memory of this CPU socket.", show_default=False),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Do it without asking.")]
+SOCKET_MAX = 63
 NAMESPACES_MAX = 4
-MEANWHILE = "use ipmctl and ndctl; namespaces made with them can be named in scm_list and formatted with 'daos_server storage format'"
 
 
-@branch.command("prepare", "daos_server scm prepare --scm-ns-per-socket 2")
+@branch.command("prepare", "daos_server scm prepare --dry-run", "daos_server scm prepare --scm-ns-per-socket 2")
 def prepare(
     context: typer.Context,
     *,
@@ -30,48 +29,67 @@ def prepare(
     scm_ns_per_socket: Annotated[
         str, typer.Option("--scm-ns-per-socket", "-S", metavar="N", help="Namespaces to make on each socket, 1 to 4.")
     ] = "1",
-    force: Force = False,
+    dry_run: DryRun = False,
+    force: ForceUnasked = False,
     helper_log_file: HelperLogFile = "",
     ignore_config: IgnoreConfig = False,
 ) -> None:
-    """Make regions and namespaces of persistent memory; takes a reboot in between.
+    """Make regions and namespaces of persistent memory: ask the firmware for regions, reboot, run it again.
 
-    Not part of this version, which only checks the options.
+    What is there already stays as it is. Running it again goes on from where the machine is.
     """
-    whole_number(context, "--scm-ns-per-socket", scm_ns_per_socket, low=1, high=NAMESPACES_MAX)
-    _not_built(context, "prepare", socket, needs_consent=not force)
+    from daos_server.cli.options_scm import ScmOptions
+    from daos_server.cli.scm import prepare as make
+
+    options = ScmOptions(
+        socket=_socket(context, socket),
+        per_socket=whole_number(context, "--scm-ns-per-socket", scm_ns_per_socket or "1", low=1, high=NAMESPACES_MAX),
+        force=force,
+        dry_run=dry_run,
+        helper_log_file=helper_log_file,
+        ignore_config=ignore_config,
+    )
+    _needs_consent(context, is_given=force or dry_run)
+    make(asked(context), options)
 
 
-@branch.command("reset", "daos_server scm reset")
+@branch.command("reset", "daos_server scm reset --dry-run")
 def reset(
     context: typer.Context,
     *,
     socket: Socket = "",
-    force: Force = False,
+    dry_run: DryRun = False,
+    force: ForceUnasked = False,
     helper_log_file: HelperLogFile = "",
     ignore_config: IgnoreConfig = False,
 ) -> None:
-    """Remove regions and namespaces of persistent memory; takes a reboot.
+    """Destroy all namespaces of persistent memory with their data; the firmware makes the regions anew at the next start."""
+    from daos_server.cli.options_scm import ScmOptions
+    from daos_server.cli.scm import reset as take_back
 
-    Not part of this version, which only checks the options.
-    """
-    _not_built(context, "reset", socket, needs_consent=not force)
+    options = ScmOptions(
+        socket=_socket(context, socket), force=force, dry_run=dry_run, helper_log_file=helper_log_file, ignore_config=ignore_config
+    )
+    _needs_consent(context, is_given=force or dry_run)
+    take_back(asked(context), options)
 
 
-@branch.command("scan", "daos_server scm scan")
+@branch.command("scan", "daos_server scm scan", "daos_server scm scan --socket 0 --json")
 def scan(context: typer.Context, *, socket: Socket = "", helper_log_file: HelperLogFile = "", ignore_config: IgnoreConfig = False) -> None:
-    """Show the persistent memory of this host.
+    """Show the persistent memory of this host: its namespaces, or, without any, its modules; and what comes next."""
+    from daos_server.cli.options_scm import ScmOptions
+    from daos_server.cli.scm import scan as look
 
-    Not part of this version, which only checks the options.
-    """
-    _not_built(context, "scan", socket, needs_consent=False)
+    look(
+        asked(context),
+        ScmOptions(socket=_socket(context, socket), helper_log_file=helper_log_file, ignore_config=ignore_config),
+    )
 
 
-def _not_built(context: typer.Context, command: str, socket: str, *, needs_consent: bool) -> None:
-    from daos_pbin import codes
-    from daos_pbin.faults import Fault
+def _socket(context: typer.Context, text: str) -> int | None:
+    return whole_number(context, "--socket", text, high=SOCKET_MAX) if text else None
 
-    whole_number(context, "--socket", socket)
-    if needs_consent and asked(context).json:
+
+def _needs_consent(context: typer.Context, *, is_given: bool) -> None:
+    if asked(context).json and not is_given:
         raise WrongUsageError(context, "--json needs --force: there is nobody to be asked for consent")
-    raise Fault(codes.SERVER_COMMAND_NOT_BUILT, what=f"{command} persistent memory", instead=MEANWHILE)

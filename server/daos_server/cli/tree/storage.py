@@ -7,23 +7,33 @@ from typing import Annotated
 
 import typer
 
+from daos_server.cli.options import WrongUsageError
 from daos_server.cli.tree.branch import Branch, asked
+from daos_server.cli.tree.common import DryRun
 
 branch = Branch("storage", "Prepare, scan, format and reset the storage of this host.", "daos_server storage scan")
 
-DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and what it is based on; change nothing.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Destroy what is there. Nothing is asked.")]
 
 
-@branch.command("prepare", "daos_server storage prepare --dry-run")
-def prepare(context: typer.Context, *, dry_run: DryRun = False, force: Force = False) -> None:
-    """Give every NUMA node the hugepages that the configured engines need.
+@branch.command("prepare", "daos_server storage prepare --dry-run", "daos_server storage prepare --scm-only")
+def prepare(
+    context: typer.Context,
+    *,
+    scm_only: Annotated[bool, typer.Option("--scm-only", "-s", help="Only persistent memory.")] = False,
+    nvme_only: Annotated[bool, typer.Option("--nvme-only", help="Only hugepages and SSDs.")] = False,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Make the configured devices of persistent memory; give engines their hugepages, by NUMA node, and their SSDs.
 
     A node that has more than it needs keeps them. Running it again does nothing new.
     """
     from daos_server.cli.storage import work
 
-    work(asked(context), "prepare", dry_run=dry_run, force=force)
+    if scm_only and nvme_only:
+        raise WrongUsageError(context, "--scm-only and --nvme-only leave nothing to do: give one of them")
+    work(asked(context), "prepare", dry_run=dry_run, force=force, only="scm" if scm_only else "nvme" if nvme_only else "")
 
 
 @branch.command("scan", "daos_server storage scan", "daos_server -o ./daos_server.yml storage scan --json")
