@@ -69,11 +69,13 @@ class Probed(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param settled: an ext4 file system was unmounted in order: no journal to replay, no orphans to clean.
     :param zeroed: the first 4 KiB are zeros.
+    :param used: an ext4 file system was mounted for writing at least once.
     """
 
     signatures: Annotated[tuple[Found, ...], Meta(max_length=64)]
     settled: bool = True
     zeroed: bool = False
+    used: bool = False
 
     @property
     def is_ext4(self) -> bool:
@@ -89,6 +91,11 @@ class Probed(Struct, frozen=True, forbid_unknown_fields=True):
     def is_wiped(self) -> bool:
         """Whether a wipe of the first 4 KiB destroys nothing, nor anything that begins with them."""
         return self.zeroed and all(found.type == UNKNOWN for found in self.signatures)
+
+    @property
+    def is_of_engines(self) -> bool:
+        """Whether nothing is there but what engines, or we for them, make of an SSD: a blobstore, or a wiped beginning."""
+        return self.is_wiped or all(found.type == BLOBSTORE for found in self.signatures)
 
     def __str__(self) -> str:
         return ", ".join(str(found) for found in self.signatures) or "no signature"
@@ -123,7 +130,7 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
     """Identify a device, ask the policy, and only then open it; read only, since mke2fs opens it again by its descriptor.
 
     :param missing: fault code if there is none: 204 for SCM, 2102 otherwise.
-    :raises Fault: also 2101 (the disk of ``/``), 2102 (not a block device), 2104, 2105 (symbolic link), 2005 (policy).
+    :raises Fault: also 2101 (the disk of ``/``, which nothing allows), 2102 (no block device), 2104, 2105 (a link), 2005 (policy).
     """
     if components(path)[0] != "dev":
         raise Fault(codes.STORAGE_DEVICE_NOT_BLOCK, path=path, what="a path outside /dev")
@@ -154,7 +161,11 @@ def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: P
     numbers = frozenset({rdev, *(os.makedev(device.major, device.minor) for device in family)})
     addresses = frozenset[str]().union(*(pci_addresses(disk, policy) for disk in {device.disk for device in family}))
     file.check_denied(policy, path, numbers, addresses)
-    if identity.disk in block.root_disks(mounts.read()) and not (identity.is_partition and allowed):
+    listed = mounts.read()
+    if identity.disk in block.root_disks(listed) and not (identity.is_partition and allowed):
+        if identity.is_partition and not any(usage.kind != "partition" for usage in block.usage(identity, listed)):
+            what = f"{path} is a partition of the disk that the running system was started from"
+            raise file.refuse(what, file.device_line(policy, path), path)
         raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=path, device=path)
     for device in family:
         driver = block.driver_kind(device.name)
@@ -203,7 +214,7 @@ def check_signatures(device: Device, probed: Probed, policy: Policy, file: Polic
 
     :raises Fault: 101 without force, 2005 with force on what is not ours and not named by the policy.
     """
-    if not probed.signatures or _left_by_us(device, probed, run):
+    if not probed.signatures or is_unfinished(device, probed, run):
         return
     if not force:
         raise Fault(codes.STORAGE_ALREADY_FORMATTED, object=device.path, cause=f"{device.path} carries {probed}")
@@ -221,7 +232,7 @@ def check_ours(device: Device, probed: Probed, policy: Policy, file: PolicyFile)
 
 
 class Unfinished(Struct, frozen=True, forbid_unknown_fields=True):
-    """An mkfs that has begun and not ended well.
+    """A format that has begun, and has not come to a mounted file system.
 
     :param uuid: of the file system that it was making, chosen before it began, so that no other can be taken for it.
     :param sequence: the kernel's number of this appearance of the disk (``diskseq``); 0 if it has none.
@@ -235,8 +246,10 @@ class Unfinished(Struct, frozen=True, forbid_unknown_fields=True):
     begun: float
 
 
-def _left_by_us(device: Device, probed: Probed, run: RunDirectory) -> bool:
-    """Tell whether all that is there is what an mkfs of ours had written when it was cut short."""
+def is_unfinished(device: Device, probed: Probed, run: RunDirectory) -> bool:
+    """Tell whether all that is there is what a format of ours had made when it ended too early: nobody has used it yet."""
+    if probed.used:
+        return False
     text = run.read(device.unfinished)
     if text is None:
         return False
@@ -251,13 +264,13 @@ def _left_by_us(device: Device, probed: Probed, run: RunDirectory) -> bool:
 
 
 def mark_unfinished(device: Device, uuid: str, run: RunDirectory) -> None:
-    """Remember that an mkfs has begun."""
+    """Remember that a file system is being made, or was made and never mounted."""
     record = Unfinished(uuid, _sequence(device), device.identity.size_bytes, time.time())
     run.write(device.unfinished, encode(record))
 
 
 def forget_unfinished(device: Device, run: RunDirectory) -> None:
-    """Forget it: the file system is whole, and may be used from now on."""
+    """Forget it: the file system may be used from now on, and what is on it then is nobody's to destroy."""
     run.remove(device.unfinished)
 
 
@@ -272,20 +285,32 @@ def _sequence(device: Device) -> int:
 def check_exclusive(device: Device) -> None:
     """Ask the kernel whether anybody holds the device exclusively: the last word, after all that sysfs said.
 
-    :raises Fault: 2100 if somebody does.
+    :raises Fault: as ``held_exclusively``.
+    """
+    with held_exclusively(device, os.O_RDONLY | os.O_NONBLOCK):
+        return
+
+
+@contextmanager
+def held_exclusively(device: Device, flags: int) -> Iterator[int]:
+    """Open a device again, by its kernel name, so that nobody else can have it exclusively; yield the descriptor.
+
+    :param flags: of ``open``, beside those for this.
+    :raises Fault: 2100 if somebody else has it, 2105 if it is another device by now.
     """
     try:
-        probe = os.open(device.identity.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(device.identity.path, flags | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.EBUSY:
             found = "the kernel holds it exclusively"
             raise Fault(codes.STORAGE_DEVICE_IN_USE, object=device.path, device=device.path, found=found) from error
         raise
     try:
-        if os.fstat(probe).st_rdev != os.fstat(device.descriptor).st_rdev:
+        if os.fstat(descriptor).st_rdev != os.fstat(device.descriptor).st_rdev:
             raise Fault(codes.STORAGE_PATH_UNSAFE, path=device.path, reason="the device changed while it was being checked")
+        yield descriptor
     finally:
-        os.close(probe)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -324,16 +349,27 @@ class ProbedRows(Struct, frozen=True, forbid_unknown_fields=True):
 
 def probe_all(devices: Sequence[Device], subject: str) -> Work[dict[int, Probed]]:
     """Probe many devices at the same time; return what was found by place in the list.  One that is missing did not answer."""
-    if not devices:
+    return (yield from _probe_parts([(device.descriptor, device.identity.size_bytes, 0) for device in devices], subject))
+
+
+def probe_copies(file: int, copies: Sequence[tuple[int, int]], subject: str) -> Work[dict[int, Probed]]:
+    """Probe copies of devices in one file; otherwise as ``probe_all``.
+
+    :param copies: where each begins, and its size, in bytes.
+    """
+    return (yield from _probe_parts([(file, size, offset) for offset, size in copies], subject))
+
+
+def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[dict[int, Probed]]:
+    if not parts:
         return {}
-    descriptors = tuple(device.descriptor for device in devices)
 
     def run(_io: WorkerIO) -> Built:
         found: dict[int, Built] = {}
 
         def one(place: int) -> Built | None:
             try:
-                return _probe(descriptors[place], devices[place].identity.size_bytes)
+                return _probe(*parts[place])
             except OSError:
                 return None  # it is gone, or cannot be read
 
@@ -341,38 +377,46 @@ def probe_all(devices: Sequence[Device], subject: str) -> Work[dict[int, Probed]
             if built is not None:
                 found[place] = built
 
-        spread(len(descriptors), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done)
+        spread(len(parts), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done)
         return {"found": [[place, built] for place, built in found.items()]}
 
-    rows = yield from perform(Step(PROBE_NAMESPACES, subject, keep=descriptors, run=run), ProbedRows)
+    keep = tuple(dict.fromkeys(descriptor for descriptor, _, _ in parts))
+    rows = yield from perform(Step(PROBE_NAMESPACES, subject, keep=keep, run=run), ProbedRows)
     return dict(rows.found)
 
 
-def _probe(descriptor: int, size: int) -> Built:
+def _probe(descriptor: int, size: int, offset: int = 0) -> Built:
+    """Probe what is in a file from an offset on; in a device that is 0."""
     from daos_bindings.linux import signatures  # loads libblkid: in the worker, after the drop
 
     found = [
         {"type": one.type[:256], "usage": one.usage[:256], "label": one.label[:256], "uuid": one.uuid[:256]}
-        for one in signatures.probe(descriptor)[:64]
+        for one in signatures.probe(descriptor, offset=offset, size=size)[:64]
     ]
-    if not found and not _is_blank(descriptor, size):
+    if not found and not _is_blank(descriptor, size, offset):
         found = [{"type": UNKNOWN, "usage": "", "label": "", "uuid": ""}]
-    zeroed = not any(os.pread(descriptor, HEAD, 0))
-    return {"signatures": found, "settled": _is_settled(descriptor), "zeroed": zeroed}
+    zeroed = not any(os.pread(descriptor, HEAD, offset))
+    settled, used = _read_superblock(descriptor, offset)
+    return {"signatures": found, "settled": settled, "zeroed": zeroed, "used": used}
 
 
-def _is_blank(descriptor: int, size: int) -> bool:
+def _is_blank(descriptor: int, size: int, offset: int) -> bool:
     """Tell whether both ends of the device are zero: plain encryption and raw databases have no signature, and are not empty."""
     edge = min(EDGE, size)
-    return not any(os.pread(descriptor, edge, offset).strip(b"\0") for offset in (0, size - edge))
+    zeros = bytes(edge)
+    return all(zeros.startswith(os.pread(descriptor, edge, offset + start)) for start in (0, size - edge))
 
 
-def _is_settled(descriptor: int) -> bool:
-    """Tell whether an ext4 superblock says that nothing is left to replay or to clean (fs/ext4/ext4.h, struct ext4_super_block)."""
-    superblock = os.pread(descriptor, 1024, 1024)
+def _read_superblock(descriptor: int, offset: int) -> tuple[bool, bool]:
+    """Tell whether an ext4 superblock says that nothing is left to replay or to clean, and whether it has ever been mounted.
+
+    (fs/ext4/ext4.h, struct ext4_super_block; mkfs leaves the time and the number of mounts at 0.)
+    """
+    superblock = os.pread(descriptor, 1024, offset + 1024)
     if len(superblock) < 1024 or superblock[0x38:0x3A] != b"\x53\xef":
-        return True
+        return True, False
+    used = any(superblock[0x2C:0x30]) or any(superblock[0x34:0x36])
     incompatible = int.from_bytes(superblock[0x60:0x64], "little")
     read_only_compatible = int.from_bytes(superblock[0x64:0x68], "little")
     last_orphan = int.from_bytes(superblock[0xE8:0xEC], "little")
-    return not (incompatible & RECOVER or read_only_compatible & ORPHAN_PRESENT or last_orphan)
+    return not (incompatible & RECOVER or read_only_compatible & ORPHAN_PRESENT or last_orphan), used

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from daos_bindings.linux import mounts
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, forget_unfinished, mark_unfinished, probe, udev_lock
+from daos_helper.device import Device, check_exclusive, mark_unfinished, probe, udev_lock
 from daos_helper.filesystems import MKFS
 from daos_helper.privileges import MAKE_EXT4
 from daos_helper.steps import Exit, Step, Work, perform
@@ -20,11 +22,13 @@ Command = Callable[[str, str, Identity], tuple[str, ...]]
 """Makes the argument vector from the path of the open device, the file system's UUID, and the owner of the root directory."""
 
 
-def make_ext4(device: Device, command: Command, context: Context) -> Work[None]:
+def make_ext4(device: Device, command: Command, context: Context) -> Work[str]:
     """Run mkfs, then look: a program that says it succeeded is not evidence.
 
-    A record is kept while it runs, so that a run after a crash knows half a file system of ours from somebody's whole one.
+    A record is kept until the file system is about to be mounted, so that a run after a crash knows what nobody has used yet
+    from somebody's file system.
 
+    :returns: the UUID of the file system.
     :raises Fault: 2107 if mkfs fails, 2109 if what is there afterwards is not an ext4 file system of ours.
     """
     if not os.access(MKFS, os.X_OK):
@@ -43,4 +47,18 @@ def make_ext4(device: Device, command: Command, context: Context) -> Work[None]:
     probed = yield from probe(device)
     if not probed.is_ours or probed.signatures[0].uuid != identifier:
         raise Fault(codes.STORAGE_FORMAT_UNVERIFIED, object=device.path, device=device.path, found=str(probed))
-    forget_unfinished(device, context.run)
+    return identifier
+
+
+@contextmanager
+def first_mount(device: Device, identifier: str, context: Context) -> Iterator[None]:
+    """Put a new file system on record again if it cannot be mounted, so that the next format need not be forced.
+
+    :param identifier: its UUID.
+    """
+    try:
+        yield
+    except Fault:
+        if all((mount.major, mount.minor) != device.number for mount in mounts.read()):
+            mark_unfinished(device, identifier, context.run)
+        raise

@@ -15,7 +15,7 @@ from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import Mount
 from daos_helper.attach import detach
 from daos_helper.context import Context
-from daos_helper.paths import NO_LINKS, belongs_to_root, open_directory, split
+from daos_helper.paths import belongs_to_root, open_directory, split
 from daos_helper.privileges import MAKE_ACCOUNT_DIRECTORY, MAKE_MOUNT_POINT, Row
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -107,7 +107,7 @@ def _check_seen_by_all(descriptor: int, path: str) -> None:
     :raises Fault: 2181.
     """
     mount = by_id(syscalls.statx_mount(descriptor).mount_id)
-    if mount is not None and any(tag.startswith("master:") for tag in mount.propagation):
+    if mount is not None and mount.is_slave:
         raise Fault(codes.STORAGE_MOUNT_HIDDEN, object=path, path=path, mount=printable(mount.mount_point))
 
 
@@ -201,7 +201,7 @@ def _make(path: str, root: str, row: Row, *, owner: tuple[int, int] | None) -> W
             except FileExistsError:
                 return {"made": False}
             if owner is not None:
-                made = syscalls.openat2(parent_fd, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, resolve=NO_LINKS)
+                made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
                 if os.fstat(made).st_uid != 0 or os.listdir(made):
                     raise Fault(codes.STORAGE_PATH_UNSAFE, path=path, reason="it was replaced while it was being made")
                 os.fchown(made, *owner)

@@ -201,10 +201,10 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
     204: (
         "ScmFormatMissingDevice",
         "scm",
-        "'scm_list' names {device}, and this machine has no such device",
+        "the configuration names {device}, and this machine has no such device",
         (
-            "run 'daos_server storage scan' for the devices that exist; correct 'scm_list' in daos_server.yml, or make the namespaces "
-            "with 'daos_server scm prepare'"
+            "correct the name in daos_server.yml ('lsblk -p' lists the devices that exist); if it is persistent memory, make the "
+            "namespaces with 'daos_server scm prepare'"
         ),
     ),
     205: (
@@ -309,8 +309,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "bdev",
         "'{dev}' could not be formatted: {err}",
         (
-            "run 'daos_server storage scan' to see whether the device still answers, and 'dmesg' for its errors; free space if it is a "
-            "file; then repeat the format"
+            "if it is a file, free space, or let the account daos_server write to its folder; else see with 'daos_server storage scan' "
+            "whether the device still answers, and look for its errors in 'dmesg'; then repeat the format"
         ),
     ),
     303: (
@@ -318,8 +318,8 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "bdev",
         "'{addr}' is not a PCI address",
         (
-            "write it as domain:bus:device.function in hexadecimal, for example 0000:81:00.0 ('daos_server storage scan' lists the "
-            "addresses), and repeat the command"
+            "write it as domain:bus:device.function in hexadecimal, for example 0000:81:00.0 ('daos_server nvme scan --ignore-config' "
+            "lists the addresses), and repeat the command"
         ),
     ),
     304: (
@@ -338,7 +338,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "BdevNoDevicesMatchFilter",
         "bdev",
         "the filter leaves none of this machine's NVMe SSDs",
-        "list models and firmware revisions with 'daos_server storage scan', then drop or correct the filter",
+        "list models and firmware revisions with 'daos_server nvme scan --ignore-config', then drop or correct the filter",
     ),
     307: (
         "BdevAccelEngineUnknown",
@@ -369,8 +369,9 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "storage",
         "this machine has no working IOMMU, and a user other than root cannot use NVMe SSDs without one",
         (
-            "switch on VT-d or AMD-Vi in the BIOS and boot with 'intel_iommu=on' (AMD needs no option) on the kernel command line; "
-            "/sys/class/iommu must not be empty then"
+            "switch on VT-d or AMD-Vi in the BIOS and boot with 'intel_iommu=on' (AMD needs no option) on the kernel command line, or, "
+            "if this is a virtual machine, give it an IOMMU on its host ('daos_server doctor' shows how); /sys/class/iommu must not be "
+            "empty then"
         ),
     ),
     312: (
@@ -729,7 +730,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "ServerConfigDuplicateScmDeviceList",
         "serverconfig",
         "engine {current} uses a persistent memory device that engine {seen} uses too",
-        "give each engine its own device in 'scm_list' in daos_server.yml ('daos_server storage scan' lists them with their sockets)",
+        "give each engine its own device in 'scm_list' in daos_server.yml ('daos_server scm scan' lists them with their sockets)",
     ),
     713: (
         "ServerConfigOverlappingBdevDeviceList",
@@ -989,7 +990,10 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "HelperPolicyInvalid",
         "pbin",
         "the helper's policy file {path} cannot be used: {reason}",
-        "correct the file as root (owner root, not writable for others, valid TOML) or remove it, in which case safe defaults hold",
+        (
+            "correct the file as root (owner root, not writable for others, valid TOML) or remove it, in which case safe defaults hold; "
+            "'daos_server helper policy' shows what is in force then"
+        ),
     ),
     2005: (
         "HelperPolicyRefused",
@@ -1095,7 +1099,10 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "StorageDeviceHoldsRoot",
         "storage",
         "{device} is the disk, or on the disk, that the running system was started from",
-        "name another device in daos_server.yml; this one is refused even with --force ('lsblk' shows which disk carries /)",
+        (
+            "name another device in daos_server.yml; neither --force nor any line in the helper's policy allows this one ('lsblk' shows "
+            "which disk carries /)"
+        ),
     ),
     2102: (
         "StorageDeviceNotBlock",
@@ -1352,6 +1359,15 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "this machine has no persistent memory module with the UID {uid}",
         "list the modules with 'ipmctl show -dimm' or 'daos_server scm scan' and correct the UID",
     ),
+    2169: (
+        "ScmRecordDamaged",
+        "scm",
+        "{path}, which tells what was begun with the persistent memory, is not as the helper writes it",
+        (
+            "remove it ('rm {path}' as root) and repeat the command: the machine is looked at anew. A region that was just being divided "
+            "into namespaces is then refused as partly full, and 'daos_server scm reset' is the way on"
+        ),
+    ),
     # Ours: NVMe SSDs on the server's side
     2170: (
         "NvmeNoneNamed",
@@ -1369,6 +1385,31 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         (
             "look at it with 'daos_server nvme scan' and repeat the command; if it happens again, 'daos_server helper check' tells whether "
             "server and helper are of one version"
+        ),
+    ),
+    # Ours: persistent memory, further on
+    2172: (
+        "ScmNamespacesChanged",
+        "scm",
+        "there are namespaces on the persistent memory that were not in the list that was agreed to: {namespaces}; nothing was destroyed",
+        "look at them with 'daos_server scm scan', and repeat the reset if they may be destroyed as well",
+    ),
+    2173: (
+        "ScmNamespaceUnseen",
+        "scm",
+        "{namespace} was not made by DAOS, and what is in it cannot be looked at: {state}; nothing was destroyed",
+        (
+            "switch it on ('ndctl enable-namespace {namespace}') and repeat the reset, or, if what is in it may be lost, destroy it "
+            "('ndctl destroy-namespace --force {namespace}')"
+        ),
+    ),
+    2174: (
+        "ScmNamespaceRemains",
+        "scm",
+        "ndctl said that it deleted {namespace}, and it is still there",
+        (
+            "its region has no labels, so it cannot be deleted: give it some ('ndctl disable-region', 'ndctl init-labels --force', 'ndctl "
+            "enable-region' for the region and its modules) and repeat the reset"
         ),
     ),
     # Ours: the helper as systemd starts it
@@ -1466,7 +1507,7 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "ServerConfigSyntax",
         "serverconfig",
         "{path}, line {line}, column {column}: {problem}",
-        "correct that place in the file; look at the line above as well, where an unclosed quote or a wrong indentation may begin",
+        "{remedy}, then repeat the command",
     ),
     2306: (
         "ServerConfigInvalid",
@@ -1601,7 +1642,10 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
         "SupportFolderUnusable",
         "server",
         "nothing was collected, because {path} cannot be used: {reason}",
-        "name a folder that does not exist yet, in one that you may write to: 'daos_server support collect-log --target-folder FOLDER'",
+        (
+            "name a folder that does not exist yet, in one that you may write to: 'daos_server support collect-log --target-folder "
+            "FOLDER'; with --extra-logs-dir, one that is there and that you may read"
+        ),
     ),
     2367: (
         "SupportStopped",
@@ -1611,6 +1655,12 @@ _ENTRIES: dict[int, tuple[str, str, str, str]] = {
             "leave --stop-on-error out to collect everything else; what was collected so far is in {place}; as root more can be read: "
             "'sudo daos_server support collect-log'"
         ),
+    ),
+    2368: (
+        "ServerConsentMissing",
+        "server",
+        "",  # several wordings: see _VARIANTS
+        "",
     ),
 }
 
@@ -1658,17 +1708,17 @@ _VARIANTS: dict[int, dict[str, tuple[str, str]]] = {
     },
     304: {
         "ssd": (
-            "the configuration names NVMe SSDs that are not there: {addresses}",
+            "this machine does not have these NVMe SSDs: {addresses}",
             (
-                "compare 'bdev_list' in daos_server.yml with 'daos_server storage scan' and 'lspci -D'; correct the addresses, or reseat "
-                "or replace the missing drives"
+                "compare the addresses in 'bdev_list' of daos_server.yml, or on the command line, with 'daos_server nvme scan "
+                "--ignore-config' and 'lspci -D'; correct them, or reseat or replace the missing drives"
             ),
         ),
         "vmd": (
             "the configuration names VMDs that have no drives behind them: {addresses}",
             (
-                "compare 'bdev_list' in daos_server.yml with 'daos_server storage scan'; fit drives behind those VMDs, remove them from "
-                "the list, or set 'disable_vmd: true'"
+                "compare 'bdev_list' in daos_server.yml with 'daos_server nvme scan --ignore-config'; fit drives behind those VMDs, remove "
+                "them from the list, or set 'disable_vmd: true'"
             ),
         ),
     },
@@ -1712,6 +1762,26 @@ _VARIANTS: dict[int, dict[str, tuple[str, str]]] = {
         "stop": (
             "some members are not in the states the checker needs ({states}): {members}",
             "stop the system with 'dmg system stop' before 'dmg check enable', or take those ranks out with 'dmg system exclude'",
+        ),
+    },
+    2368: {
+        "refused": (
+            "consent was not given, so nothing was changed",
+            "look at the plan with '{command} --dry-run', and repeat the command when its steps are what you want",
+        ),
+        "unattended": (
+            "consent is needed for what would be changed, and there is no terminal to ask at, so nothing was changed",
+            (
+                "look at the plan with '{command} --dry-run'; then run the command at a terminal, or add --force to go on without "
+                "being asked"
+            ),
+        ),
+        "goals": (
+            "memory allocation goals wait for the next start of this machine, and preparing would take them back",
+            (
+                "reboot if they are meant, and repeat the command; if not, look at '{command} --dry-run', which shows what would be "
+                "changed, and run it without that option, or this command with --force"
+            ),
         ),
     },
 }

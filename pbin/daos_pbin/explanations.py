@@ -160,8 +160,8 @@ the denial. On a network file system, root_squash can have the same effect.
 This is the catch-all of the SCM block, 200 to 299. SCM is the fast tier of an engine: persistent memory (class dcpm)
 or a RAM disk (class ram).
 
-It says no more than that this tier was being worked on. `daos_server storage scan` shows the present state of
-modules, namespaces and mounts, which often shows what the message could not.
+It says no more than that this tier was being worked on. `daos_server scm scan` shows modules and namespaces, and
+`daos_server storage scan` what is mounted, which often shows what the message could not.
 """,
     201: """
 A tmpfs with size 0 has no limit at all: it could take the whole memory of the machine. The helper therefore refuses
@@ -180,7 +180,7 @@ devices are never joined.
 The list in the configuration is empty or has more than one entry. To use more capacity, prepare the memory so that
 one namespace spans the whole region of a socket, and run one engine for each socket.
 
-`daos_server storage scan` lists the namespaces with the socket that each belongs to.
+`daos_server scm scan` lists the namespaces with the socket that each belongs to.
 """,
     203: """
 Formatting SCM ends with mounting it, so the mount point is needed from the start. It was empty.
@@ -189,14 +189,13 @@ Each engine needs its own scm_mount. The helper's policy allows /mnt/daos and /m
 settings; other places must be listed in /etc/daos/helper.toml.
 """,
     204: """
-The configuration names a block device for the dcpm tier, and there is no such node in /dev.
+The configuration names a block device for the dcpm tier, or for the control metadata, and there is no such node in /dev.
 
-Either the memory was never prepared, so that no namespace exists yet, or the names changed: /dev/pmem0 and /dev/pmem1
-are given out in the order of discovery and can swap between boots. A device that was there yesterday may also be
-missing because a module failed.
+Where it is persistent memory, either it was never prepared, so that no namespace exists yet, or the names changed:
+/dev/pmem0 and /dev/pmem1 are given out in the order of discovery and can swap between boots. A device that was there
+yesterday may also be missing because a module failed.
 
-`ndctl list -N` and `daos_server storage scan` show what is there. This version
-does not prepare persistent memory: `ndctl create-namespace` makes a namespace in a region that has free capacity.
+`ndctl list -N` and `daos_server scm scan` show what is there, and `daos_server scm prepare` makes what is missing.
 """,
     205: """
 SCM is either a RAM disk, made by the kernel in memory, or a block device on persistent memory. The helper must be
@@ -1232,9 +1231,9 @@ from /dev/disk/by-id do not.
 The helper follows the mount of / down through partitions, RAID, LVM and encryption to the physical disks, and refuses
 all of them, along with everything else on the same disk.
 
-Force does not help here, on purpose: no storage server wants to overwrite its own system. The one exception is a
-spare partition of that disk which root names in `devices_allow` of /etc/daos/helper.toml, for example for the control
-metadata.
+Force does not help here, nor does a policy, on purpose: no storage server wants to overwrite its own system. A spare
+partition of that disk, which nothing uses, is another matter: it is refused with fault 2005 and the line that allows it,
+for example for the control metadata.
 
 Otherwise a device name has probably moved between boots; use names from /dev/disk/by-id in the configuration.
 """,
@@ -1395,7 +1394,7 @@ The address was right in form, but the kernel shows no PCI function there, or th
 was at work, as happens when a drive is pulled out.
 
 Addresses of drives behind a VMD are only seen while the kernel's driver vmd has the VMD. After a change of hardware
-the addresses of other drives may have moved as well: 'daos_server storage scan' lists the present ones.
+the addresses of other drives may have moved as well: 'daos_server nvme scan --ignore-config' lists the present ones.
 """,
     2125: """
 An administrative command went to the SSD through the kernel's driver nvme, and came back with an error: the drive's
@@ -1525,6 +1524,14 @@ number was checked before the memory was looked at, so nothing was changed.
 A request about firmware named a module by its UID, such as 8089-a2-1748-00000001, and none of the modules found has it.
 The UID contains the serial number, so a module that was replaced has another one. Nothing was sent to any module.
 """,
+    2169: """
+What cannot be seen from the machine itself is kept in a small file of root's under /var/lib: that the firmware was asked for
+regions before the last restart, and that a region which is partly full is so because namespaces were being made on it. The
+file is replaced as a whole each time, so a power cut does not damage it; a full or failing disk, or an editor, can.
+
+Nothing was done to the persistent memory. Without the file every command works from what the machine shows, and that is enough
+in nearly every case.
+""",
     # Ours: NVMe SSDs on the server's side
     2170: """
 An empty list of SSDs means "all of them" to SPDK's own set-up script, which has cost people the disk that their machine
@@ -1540,6 +1547,23 @@ can be said about that SSD; the command counts it as failed. What the helper did
 one at the end of every request.
 
 A helper of another version than the server's is refused when it starts, so this should not happen; please report it.
+""",
+    # Ours: persistent memory, further on
+    2172: """
+A reset destroys every namespace on the persistent memory, or on one socket of it. The command shows them and asks first, and
+hands on the list that was agreed to. Between the question and the answer another one appeared, made by somebody with ndctl or
+by another command. What is in it was never shown, so nothing was destroyed.
+""",
+    2173: """
+Before a reset destroys namespaces it looks into each of them: those with a file system of DAOS', or with nothing in them, go; what
+somebody else has put there goes only if root's policy names the device. A namespace that is switched off, or of a mode without
+a block device (devdax), cannot be looked into. If DAOS made it, or was just destroying it when the machine stopped, that is on
+record and it goes all the same. For this one nothing is on record.
+""",
+    2174: """
+ndctl can only delete namespaces whose region keeps labels. On a region without labels (as some virtual machines have them, and
+old modules) there is one namespace that is the whole region: ndctl reports success and deletes nothing, so the helper looks
+afterwards. Namespaces that were destroyed before this one are gone; the command's answer lists them.
 """,
     # Ours: hugepages
     2180: """
@@ -1846,5 +1870,15 @@ that this user may not read and programs that do not end within their time count
 
 Often that does not matter to support: a missing package is an answer too. Without the option everything else is
 collected, the failures are listed in summary.txt, and the command succeeds.
+""",
+    2368: """
+What the command was about to do cannot be undone: namespaces destroyed with their data, or memory allocation goals replaced
+that somebody stored for the next start. So it shows first what it would do, and asks. The answer was no, or nobody was
+there to give one: standard input or standard error is not a terminal.
+
+Everything is as it was. The option --dry-run shows the same plan and asks nothing; --force goes on without asking, which is
+what a script needs. `daos_server storage prepare` never asks: where it would take goals back, it wants --force.
+
+If namespaces came or went between the question and the answer, the command ends with an error, too; then look again.
 """,
 }

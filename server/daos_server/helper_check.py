@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux import kernel
-from daos_server.doctor import helper_socket
+from daos_server.doctor import helper_confinement, helper_socket
 from daos_server.doctor.accounts import accounts, owner_files
 from daos_server.doctor.finding import Finding
 from daos_server.doctor.helper_interpreter import interpreter, start_files
-from daos_server.doctor.helper_program import launcher, ping, policy
+from daos_server.doctor.helper_program import answers, launcher, policy
 from daos_server.doctor.process import kernel_version, limits, mount_propagation, this_process
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def program(installation: Installation) -> Iterator[Finding]:
     yield from start_files(installation)
     yield from interpreter(f"{installation.helper_lib}/start.py", f"{installation.prefix}/bin/daos_server")
     yield policy(installation.policy_file)
-    yield ping(installation, launching)
+    yield from helper_confinement.findings()
+    yield from answers(installation, launching)
 
 
 def _absent(path: str) -> bool:

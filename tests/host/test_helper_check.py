@@ -393,6 +393,23 @@ def test_a_real_installation_is_right_for_root_and_for_the_account(installation:
         assert found["answer of the helper"]["verdict"] == "ok"
 
 
+def test_a_policy_that_the_helper_refuses_is_not_passed_as_right(installation: Installed) -> None:
+    path, subject = Path(installation.layout.policy_file), "policy as the helper reads it"
+    _, found = check(installation, ROOT_CALLER)
+    assert found[subject]["found"] == "understood; set by the file: nothing"
+    path.write_text("devices_deny = []\ndevice_allow = ['/dev/sdb']\n")
+    path.chmod(0o644)
+    try:
+        code, found = check(installation, ROOT_CALLER)
+    finally:
+        path.unlink()
+    assert code == 1
+    assert found[f"policy {path}"]["verdict"] == found["answer of the helper"]["verdict"] == "ok"
+    assert found[subject]["verdict"] == "stops"
+    assert "'device_allow'" in str(found[subject]["found"])
+    assert "devices_allow" in str(found[subject]["found"])
+
+
 def test_a_real_installation_is_not_wrong_for_a_stranger(installation: Installed) -> None:
     code, found = check(installation, STRANGER_CALLER)
     assert {subject: point for subject, point in found.items() if point["verdict"] == "stops"} == {}

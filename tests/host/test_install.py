@@ -12,11 +12,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from callers import STRANGER, STRANGER_UID
-from daos_install import accounts
+from daos_install import accounts, manifest, settings
 from daos_install.layout import Layout
 from installed import INSTALLER, Installation, install_command, layout_under, new_root, run_installer
 
@@ -48,6 +49,7 @@ def test_everything_belongs_to_root_but_what_marks_the_accounts(installation: In
         layout.account_file: (installation.account.uid, installation.account.gid, 0),
         layout.worker_file: (installation.worker.uid, installation.worker.gid, 0),
         layout.state_dir: (installation.account.uid, installation.account.gid, 0o700),
+        layout.helper_state: (0, 0, 0o700),
         layout.log_dir: (0, 0, 0o750),
         layout.server: (0, 0, 0o755),
         layout.audit_log: (0, 0, 0o600),
@@ -55,7 +57,7 @@ def test_everything_belongs_to_root_but_what_marks_the_accounts(installation: In
     }
     wrong = []
     for path in entries(installation.root):
-        if str(path).startswith((layout.rundir, f"{layout.state_dir}/")):
+        if str(path).startswith((layout.rundir, f"{layout.state_dir}/", f"{layout.helper_state}/")):
             continue  # made when the programs run
         found = path.lstat()
         expected = exceptions.get(str(path), (0, 0, 0o755 if path.is_dir() else 0o644))
@@ -104,7 +106,7 @@ def test_manifest_names_every_file_and_no_other(installation: Installation) -> N
     manifest = json.loads(Path(layout.manifest).read_text(encoding="utf-8"))
     on_disk = {str(path) for path in entries(Path(layout.prefix)) if not path.is_dir()}
     assert set(manifest["files"]) | {layout.manifest} == on_disk
-    assert set(manifest["data"]) == {layout.state_dir, layout.log_dir, layout.rundir}
+    assert set(manifest["data"]) == {layout.state_dir, layout.helper_state, layout.log_dir, layout.rundir}
 
 
 def test_both_programs_run(installation: Installation) -> None:
@@ -329,3 +331,71 @@ def test_shared_folder_that_others_can_write_is_refused(place: Layout) -> None:
     assert refused.returncode == 1
     assert f"{place.prefix}/libexec can be written by others" in refused.stderr
     assert not os.path.exists(place.helper)
+
+
+# The modules that are loaded at boot
+
+
+def kernel_with(folder: Path, *modules: str) -> Path:
+    """Make a folder of kernels of which the running one has those modules."""
+    made = folder / os.uname().release
+    made.mkdir(parents=True)
+    (made / "modules.dep").write_text("".join(f"kernel/drivers/{name}.ko.xz: kernel/other.ko\n" for name in modules[:1]))
+    (made / "modules.builtin").write_text("".join(f"kernel/drivers/{name}.ko\n" for name in modules[1:]))
+    return folder
+
+
+def test_modules_are_loaded_at_boot_where_the_kernel_has_them(tmp_path: Path) -> None:
+    layout = Layout("/opt/daos", "/etc/daos", destdir=str(tmp_path))
+    (item,), left = settings.items(replace(layout, destdir=""), kernel_with(tmp_path / "all", "vfio-pci", "vfio_iommu_type1"))
+    assert (item.path, left) == ("/etc/modules-load.d/daos.conf", [])
+    found, left = settings.items(replace(layout, destdir=""), kernel_with(tmp_path / "half", "vfio-pci"))
+    assert (found, left) == ([], ["/etc/modules-load.d/daos.conf left out: this kernel has no module vfio_iommu_type1"])
+    assert [one.path for one in settings.items(layout, tmp_path)[0]] == [item.path], "a package is for any kernel"
+    assert layout_under(tmp_path).modules_load == f"{tmp_path}/etc/modules-load.d"
+
+
+def test_what_the_administrator_changed_is_neither_written_again_nor_removed(tmp_path: Path) -> None:
+    layout = layout_under(tmp_path)
+    kernels = kernel_with(tmp_path / "kernels", "vfio-pci", "vfio_iommu_type1")
+    items, _ = settings.items(layout, kernels)
+    file = Path(items[0].path)
+    file.parent.mkdir(parents=True)
+    recorded, left = settings.place(layout, items, {})
+    assert (list(recorded), left) == ([str(file)], [])
+    file.write_text("an older version of ours")
+    recorded = {str(file): settings.digest(file)}
+    recorded, left = settings.place(layout, items, recorded)
+    assert (left, settings.digest(file)) == ([], recorded[str(file)]), "brought up to date"
+    file.write_text("uio_pci_generic\n")
+    assert settings.place(layout, items, recorded) == (recorded, [f"{file} is not as it was installed: left as it is"])
+    assert settings.remove(layout, recorded) == [f"{file}: it was changed after it was installed"]
+    assert file.read_text() == "uio_pci_generic\n"
+    file.unlink()
+    assert settings.remove(layout, recorded) == []
+    recorded, _ = settings.place(layout, items, {})
+    assert settings.remove(layout, recorded) == []
+    assert not file.exists()
+    shutil.copyfile(settings.MODULES / file.name, file)
+    assert settings.place(layout, items, {}) == ({}, [f"{file} is not as it was installed: left as it is"]), "it is not ours to remove"
+
+
+def test_an_installation_keeps_to_what_it_says_about_modules(place: Layout) -> None:
+    items, left = settings.items(place)
+    done = run_installer("install", place)
+    assert [line for line in done.stdout.splitlines() if "modules-load.d" in line] == [f"install: {line}" for line in left]
+    paths = {item.path for item in items}
+    assert set(manifest.read(Path(place.manifest)).settings) == paths
+    assert {str(path) for path in Path(place.modules_load).glob("*")} == paths
+    assert run_installer("uninstall", place).returncode == 0
+    assert entries(root_of(place)) == []
+
+
+def test_a_manifest_keeps_what_it_is_told(tmp_path: Path) -> None:
+    made = manifest.Manifest({"/a"}, settings={"/b": "digest"})
+    made.write(tmp_path / "manifest.json")
+    assert manifest.read(tmp_path / "manifest.json") == made
+    older = json.loads((tmp_path / "manifest.json").read_text())
+    older.pop("settings")
+    (tmp_path / "manifest.json").write_text(json.dumps(older))
+    assert manifest.read(tmp_path / "manifest.json") == manifest.Manifest({"/a"})

@@ -8,11 +8,13 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hostile import unmount_below
 from installed import Installation
 
 from daos_bindings.linux import hugepages, mounts
@@ -50,12 +52,6 @@ def base(installation: Installation) -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def unmount_below(root: Path) -> None:
-    for mount in reversed(mounts.read()):
-        if mount.mount_point.startswith(f"{root}/"):
-            subprocess.run(["/usr/bin/umount", mount.mount_point], check=True)
-
-
 class Policy(Protocol):
     """Writes the policy: always the tests' mount root, and what is asked for."""
 
@@ -78,9 +74,7 @@ def policy(installation: Installation, base: Path) -> Iterator[Policy]:
 @pytest.fixture
 def helper(installation: Installation, policy: Policy) -> Iterator[PlainSession]:
     """A session of the server's account."""
-    account = installation.account
-    become = ["/usr/bin/setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
-    with PlainSession([*become, str(installation.helper)]) as session:
+    with PlainSession(installation.helper_of_account) as session:
         yield session
 
 
@@ -454,16 +448,93 @@ def test_data_without_a_signature_is_not_empty(helper: PlainSession, base: Path,
     assert helper.call(ScmFormat(str(base / "engine0"), dcpm=Dcpm(unnamed))).changed
 
 
-def test_a_format_that_was_cut_short_covers_only_what_it_had_made_itself(helper: PlainSession, base: Path, unnamed: str) -> None:
-    target = str(base / "engine0")
-    with pytest.raises(Fault) as caught:
-        helper.call(ScmFormat(target, dcpm=Dcpm(unnamed)), deadline_s=0.02)
-    assert caught.value.code == codes.HELPER_DEADLINE_EXCEEDED
+@contextlib.contextmanager
+def file_in_place_of(target: Path, as_soon_as: Path) -> Iterator[None]:
+    """Put a file in the place of an empty folder, once another file is there."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if as_soon_as.exists():
+                target.rmdir()
+                target.touch()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def record_of(installation: Installation, device: str) -> Path:
+    """The helper's record that a file system on the device is being made, or was made and never mounted."""
+    number = os.stat(device).st_rdev
+    return Path(installation.layout.rundir) / f"mkfs-{os.major(number)}-{os.minor(number)}"
+
+
+def test_a_format_that_was_cut_short_covers_only_what_it_had_made_itself(
+    helper: PlainSession, base: Path, unnamed: str, installation: Installation
+) -> None:
+    target, record = base / "engine0", record_of(installation, unnamed)
+    target.mkdir()
+    with file_in_place_of(target, record):
+        fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(unnamed)))
+    target.unlink()
+    assert record.exists()
     run("/usr/sbin/mkfs.ext4", "-q", "-F", "-L", "daos", unnamed)
     before = digest(unnamed)
-    assert fault_of(helper, ScmFormat(target, dcpm=Dcpm(unnamed))).code == codes.STORAGE_ALREADY_FORMATTED
+    assert fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(unnamed))).code == codes.STORAGE_ALREADY_FORMATTED
     assert digest(unnamed) == before
-    assert helper.call(ScmFormat(target, dcpm=Dcpm(unnamed), force=True)).changed, "its label says that it is ours"
+    assert helper.call(ScmFormat(str(target), dcpm=Dcpm(unnamed), force=True)).changed, "its label says that it is ours"
+
+
+@pytest.mark.parametrize("kind", ["scm", "metadata"])
+def test_a_format_that_could_not_mount_what_it_had_made_is_completed_by_the_next(
+    helper: PlainSession, base: Path, device: str, installation: Installation, kind: str
+) -> None:
+    target, record = base / "engine0", record_of(installation, device)
+    target.mkdir()
+    root = str(target)
+    dcpm = Dcpm(device)
+    request: ScmFormat | MetadataFormat
+    request = ScmFormat(root, dcpm=dcpm) if kind == "scm" else MetadataFormat(root_path=root, device=device)
+    with file_in_place_of(target, record):
+        assert fault_of(helper, request).code == codes.STORAGE_PATH_UNSAFE
+    assert run("/usr/sbin/blkid", "-p", "-o", "value", "-s", "LABEL", device) == "daos", "the file system was made"
+    target.unlink()
+    target.mkdir()
+    seen = helper.call(ScmCheckFormat(root, dcpm=dcpm))
+    assert (seen.formatted, seen.mountable) == (False, False)
+    assert "did not end" in seen.found
+    wanted = helper.call(MetadataNeedsFormat(root_path=root, device=device))
+    assert wanted.needs_format
+    assert "did not end" in wanted.reason
+    if kind == "scm":
+        assert helper.call(ScmFormat(root, dcpm=dcpm)).changed
+    else:
+        assert helper.call(MetadataFormat(root_path=root, device=device)).changed
+    assert not record.exists()
+
+
+def test_a_file_system_that_somebody_used_is_not_unfinished_whatever_is_on_record(
+    helper: PlainSession, base: Path, device: str, installation: Installation, tmp_path: Path
+) -> None:
+    target, record, elsewhere = base / "engine0", record_of(installation, device), tmp_path / "by-hand"
+    target.mkdir()
+    elsewhere.mkdir()
+    with file_in_place_of(target, record):
+        fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(device)))
+    target.unlink()
+    assert record.exists()
+    run("/usr/bin/mount", device, str(elsewhere))
+    (elsewhere / "data").write_text("precious")
+    run("/usr/bin/umount", str(elsewhere))
+    before = digest(device)
+    assert fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(device))).code == codes.STORAGE_ALREADY_FORMATTED
+    assert digest(device) == before
 
 
 def test_what_was_mounted_once_is_never_taken_for_unfinished(helper: PlainSession, base: Path, unnamed: str) -> None:

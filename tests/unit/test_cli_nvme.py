@@ -204,13 +204,13 @@ def test_a_missing_configuration_is_none_and_a_broken_one_an_error(monkeypatch: 
     monkeypatch.setattr("daos_server.cli.storage.become_account", lambda _invocation: None)
     monkeypatch.setattr("daos_server.cli.logs.start_log", lambda _invocation: None)
     where = Installation(config_file=str(tmp_path / "c.yml"))
-    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions()) is None
+    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions(), changes=False) is None
     (tmp_path / "c.yml").write_text("engines: 5\n")
     with pytest.raises(Fault):
-        cli_nvme._begin(Invocation(installed=where), NvmeOptions(ignore_config=True))
+        cli_nvme._begin(Invocation(installed=where), NvmeOptions(ignore_config=True), changes=False)
     (tmp_path / "c.yml").write_text(CONFIG % FIRST)
-    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions(ignore_config=True)) is None
-    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions()) is not None
+    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions(ignore_config=True), changes=False) is None
+    assert cli_nvme._begin(Invocation(installed=where), NvmeOptions(), changes=False) is not None
 
 
 def test_nobody_named_an_ssd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

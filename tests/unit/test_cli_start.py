@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_server.cli.logs import LogFile
 from daos_server.cli.run import run
 from daos_server.config.model import ServerConfig
 from daos_server.network.interfaces import ETHERNET, INFINIBAND, FabricInterface, FabricScan
 from daos_server.start import addresses, alone, overrides, preflight
 from daos_server.start.options import StartOptions
+from daos_server.storage.nvme_commands import Scan
 
 ENGINES = """
 provider: ofi+tcp
@@ -196,15 +198,18 @@ def test_only_what_looks_works_beside_a_service(
     command: str, service: subprocess.Popen[bytes], config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done: list[str] = []
-    nvme = ModuleType("daos_server.cli.nvme")
-    vars(nvme).update({verb: lambda invocation, options: done.append("nvme") for verb in ("prepare", "reset", "scan")})
-    monkeypatch.setitem(sys.modules, "daos_server.cli.nvme", nvme)
-    monkeypatch.setattr("daos_server.cli.execute.execute", lambda *_, **__: done.append("storage"))
+
+    async def looked(*_: object, **__: object) -> Scan:
+        done.append("scan")
+        return Scan(places={})
+
+    monkeypatch.setattr("daos_server.storage.nvme_commands.scan", looked)
+    monkeypatch.setattr("daos_server.cli.execute.execute", lambda invocation, loaded, verb, **_: done.append(verb))
     monkeypatch.setattr("daos_server.cli.storage.become_account", lambda invocation: None)
     code = run([*command.split(), "-o", str(config)])
     err = capsys.readouterr().err
     if command in LOOKING:
-        assert (code, done) == (0, [command.split()[0]])
+        assert (code, done) == (0, [command.split()[1]])
     else:
         assert (code, done) == (1, [])
         assert f"code = {codes.SERVER_ALREADY_RUNNING} " in err
@@ -251,16 +256,14 @@ def test_a_name_that_does_not_resolve_is_fault_705(point: str) -> None:
 
 
 def test_a_start_needs_a_provider_a_place_and_a_socket_folder(tmp_path: Path) -> None:
-    def refusal(**keys: object) -> Fault:
-        with pytest.raises(Fault) as caught:
-            preflight.check_settings(ServerConfig.model_validate({"socket_dir": str(tmp_path), **keys}), "a.yml")
-        return caught.value
+    def refusals(**keys: object) -> list[Fault]:
+        return list(preflight.settings_faults(ServerConfig.model_validate({"socket_dir": str(tmp_path), **keys}), "a.yml"))
 
-    assert refusal().code == codes.SERVER_CONFIG_BAD_PROVIDER
-    without_place = refusal(provider="ofi+tcp")
+    without_provider, without_place, without_folder = refusals(socket_dir=f"{tmp_path}/none")
+    assert without_provider.code == codes.SERVER_CONFIG_BAD_PROVIDER
     assert (without_place.code, "management service" in without_place.description) == (codes.SERVER_START_IMPOSSIBLE, True)
-    without_folder = refusal(provider="ofi+tcp", control_metadata={"path": "/x"}, socket_dir=f"{tmp_path}/none")
     assert f"{tmp_path}/none" in without_folder.description
+    assert refusals(provider="ofi+tcp", control_metadata={"path": "/x"}) == []
 
 
 def engines(*interfaces: str) -> ServerConfig:
@@ -333,6 +336,15 @@ def test_start_keeps_the_log_that_it_is_told_to(config: Path, capsys: pytest.Cap
     assert f"code = {codes.SERVER_LOG_FILE_UNUSABLE} " in capsys.readouterr().err
 
 
+def test_lines_that_the_log_file_does_not_take_are_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile("/dev/full", encoding="utf-8", errors="backslashreplace")
+    for _ in range(3):
+        handler.handle(logging.makeLogRecord({"msg": "text"}))
+    with contextlib.suppress(OSError):
+        handler.close()
+    assert capsys.readouterr().err == "NOTICE: lines of the log are lost: /dev/full cannot be written: No space left on device\n"
+
+
 @pytest.mark.usefixtures("started")
 def test_several_things_in_the_way_are_all_told(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from daos_server.plan.affinity import Affinity
@@ -369,6 +381,19 @@ def test_a_callback_beside_the_file_that_was_named_is_not_run(config: Path, caps
     config.write_text(f"fault_cb: {script}\n{config.read_text()}")
     assert run(["start", "-o", str(config)]) == 1
     assert f"code = {codes.SERVER_CONFIG_FAULT_CALLBACK_INSECURE} " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("started")
+def test_what_is_wrong_does_not_hide_what_else_is_wrong(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = config.read_text().replace("fabric_iface: lo", "fabric_iface: none9").replace("socket_dir: ", "socket_dir: /none")
+    config.write_text(f"{changed}\nfault_cb: {config}\n")
+    assert run(["start", "-o", str(config)]) == 1
+    err = capsys.readouterr().err
+    assert f"/none{config.parent}, does not exist" in err
+    assert "'install -d" in err
+    assert f"code = {codes.NETWORK_INTERFACE_UNUSABLE} " in err
+    assert f"code = {codes.SERVER_CONFIG_FAULT_CALLBACK_INSECURE} " in err
+    assert "3 things are in the way" in err
 
 
 @pytest.mark.usefixtures("started")

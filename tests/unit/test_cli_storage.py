@@ -67,8 +67,8 @@ class Played:
         self.called.append("plan_reset")
         return self.plan
 
-    async def plan_prepare(self, ctx: object, *, force: bool) -> Plan:
-        self.called.append("plan_prepare")
+    async def plan_prepare(self, ctx: object, *, force: bool, only: str, reporter: Reporter) -> Plan:
+        self.called.append(f"plan_prepare {only}".rstrip())
         return self.plan
 
     async def scan(self, ctx: object, *, reporter: Reporter) -> Report:
@@ -329,6 +329,7 @@ def test_a_signal_cancels_and_says_what_was_done(number: signal.Signals, as_json
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
+    assert f"\n{number.name}: stopping; " in err
     assert err.index("helper was told") < err.index(f"NOTICE: stopped by {number.name} after 1 of 2 steps.")
     assert "NOTICE: cancelled: engine 0 tier 1: " in err
     assert "running 'daos_server storage format' again continues" in err

@@ -11,17 +11,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from daos_pbin import codes
 from daos_server.cli import run as cli_run
 from daos_server.cli.app import tree
 from daos_server.cli.options import Invocation, scrub_proxies
 from daos_server.cli.options_nvme import NvmeOptions
+from daos_server.cli.options_scm import ScmOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [str(ROOT / room) for room in ("pbin", "bindings", "helper", "server")]
@@ -49,7 +48,8 @@ OPTIONS: dict[str, set[tuple[str, str, str]]] = {
         ("--auto-format", "", ""),
         ("--ignore-config", "", ""),
     },
-    **{f"storage {verb}": {("--dry-run", "-n", ""), ("--force", "-f", "")} for verb in ("prepare", "scan", "format", "reset")},
+    **{f"storage {verb}": {("--dry-run", "-n", ""), ("--force", "-f", "")} for verb in ("scan", "format", "reset")},
+    "storage prepare": {("--scm-only", "-s", ""), ("--nvme-only", "", ""), ("--dry-run", "-n", ""), ("--force", "-f", "")},
     "nvme prepare": {
         ("pci_allow_list", "", "PCI-ALLOW-LIST"),
         ("--pci-block-list", "", "ADDRESSES"),
@@ -82,11 +82,18 @@ OPTIONS: dict[str, set[tuple[str, str, str]]] = {
     "scm prepare": {
         ("--socket", "", "ID"),
         ("--scm-ns-per-socket", "-S", "N"),
+        ("--dry-run", "-n", ""),
         ("--force", "-f", ""),
         ("--helper-log-file", "-l", "FILE"),
         ("--ignore-config", "", ""),
     },
-    "scm reset": {("--socket", "", "ID"), ("--force", "-f", ""), ("--helper-log-file", "-l", "FILE"), ("--ignore-config", "", "")},
+    "scm reset": {
+        ("--socket", "", "ID"),
+        ("--dry-run", "-n", ""),
+        ("--force", "-f", ""),
+        ("--helper-log-file", "-l", "FILE"),
+        ("--ignore-config", "", ""),
+    },
     "scm scan": {("--socket", "", "ID"), ("--helper-log-file", "-l", "FILE"), ("--ignore-config", "", "")},
     "network scan": {("--provider", "-p", "NAME"), ("--ignore-config", "", "")},
     "config check": {("file", "", "FILE"), ("--host", "", "")},
@@ -241,9 +248,11 @@ def test_json_is_refused_by_a_command_that_has_no_answer_in_it(command: str, cap
         ("scm prepare -S 5 -f", "from 1 to 4"),
         ("scm prepare --json", "--json needs --force"),
         ("scm reset -j", "--json needs --force"),
-        ("scm scan --socket x", "--socket takes a whole number, 0 or more"),
+        ("scm scan --socket x", "--socket takes a whole number, from 0 to 63"),
+        ("scm reset --socket 64 -f", "--socket takes a whole number, from 0 to 63"),
+        ("storage prepare --scm-only --nvme-only", "give one of them"),
         ("nvme prepare --hugepages -1", "--hugepages takes a whole number"),
-        ("nvme prepare -p 99999999999999999999", "--hugepages takes a whole number"),
+        ("nvme prepare -p 99999999999999999999", "--hugepages takes a whole number that some machine could have, not '9"),
         ("nvme prepare 0000:81:00.0,mouse", "'mouse' is no PCI address"),
         ("nvme reset --pci-block-list 1", "'1' is no PCI address"),
         ("start --port 65536", "--port takes a whole number, from 0 to 65535"),
@@ -262,10 +271,32 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_done(arguments: st
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", ["scm prepare -S 4 -f --json", "scm reset --socket 0", "scm scan"])
-def test_persistent_memory_is_left_to_a_later_version_in_one_clear_error(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli_run.run(arguments.split()) == 1
-    assert f"code = {codes.SERVER_COMMAND_NOT_BUILT} " in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("scm scan", ScmOptions()),
+        ("scm scan --socket 0 -l /l --ignore-config", ScmOptions(socket=0, helper_log_file="/l", ignore_config=True)),
+        ("scm prepare", ScmOptions()),
+        ("scm prepare -S 4 -f --json --socket 63", ScmOptions(per_socket=4, force=True, socket=63)),
+        ("scm prepare -n --json --scm-ns-per-socket 2", ScmOptions(per_socket=2, dry_run=True)),
+        ("scm reset -nf -l /l --ignore-config", ScmOptions(dry_run=True, force=True, helper_log_file="/l", ignore_config=True)),
+        ("scm reset --json --dry-run", ScmOptions(dry_run=True)),
+    ],
+)
+def test_scm_commands_hand_their_options_on(arguments: str, expected: ScmOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[ScmOptions] = []
+    command = arguments.split()[1]
+    monkeypatch.setattr(f"daos_server.cli.scm.{command}", lambda invocation, options: got.append(options))
+    assert cli_run.run(arguments.split()) == 0
+    assert got == [expected]
+
+
+@pytest.mark.parametrize(("arguments", "only"), [("", ""), ("-s", "scm"), ("--scm-only -n", "scm"), ("--nvme-only", "nvme")])
+def test_storage_prepare_hands_on_which_part(arguments: str, only: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[object] = []
+    monkeypatch.setattr("daos_server.cli.storage.work", lambda *_, **given: got.append(given["only"]))
+    assert cli_run.run(["storage", "prepare", *arguments.split()]) == 0
+    assert got == [only]
 
 
 @pytest.mark.parametrize(
@@ -282,9 +313,7 @@ def test_persistent_memory_is_left_to_a_later_version_in_one_clear_error(argumen
 def test_nvme_commands_hand_their_options_on(arguments: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[NvmeOptions] = []
     command = arguments.split()[1]
-    module = ModuleType("daos_server.cli.nvme")
-    setattr(module, command, lambda invocation, options: got.append(options))
-    monkeypatch.setitem(sys.modules, "daos_server.cli.nvme", module)
+    monkeypatch.setattr(f"daos_server.cli.nvme.{command}", lambda invocation, options: got.append(options))
     assert cli_run.run(arguments.split()) == 0
     default = NvmeOptions()
     assert {each.name for each in fields(NvmeOptions) if getattr(got[0], each.name) != getattr(default, each.name)} == expected
@@ -381,13 +410,21 @@ def test_a_reader_that_went_away_ends_quietly() -> None:
         os.close(writing)
 
 
-@pytest.mark.parametrize("arguments", [("explain",), ("version", "--json"), ("explain", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("explain",), ("version", "--json"), ("explain", "--json"), ("--help",), ("storage", "format", "-h")]
+)
 def test_a_full_disk_behind_standard_output_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "wb") as full:
         result = start(*arguments, stdout=full.fileno())
     assert (result.returncode, result.stderr) == (
         1, "ERROR: the result could not be written to standard output: No space left on device\n",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("version", "-o", "unused.yml"), 0), (("nothing",), 1)])
+def test_a_full_disk_behind_standard_error_changes_no_exit_code(arguments: tuple[str, ...], code: int, program: Path) -> None:
+    command = f"{program} {' '.join(arguments)} 2>/dev/full"
+    assert subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False, timeout=60).returncode == code
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])

@@ -135,6 +135,16 @@ def test_value_and_origin(key: str, value: object, kind: str, text: str) -> None
     assert leaf.origin.line == (int(found) if (found := text.partition("line ")[2].partition(";")[0].partition(",")[0].rstrip(")")) else 0)
 
 
+def test_hugepages_follow_from_the_targets_only_with_block_devices() -> None:
+    def text(**more: object) -> str:
+        return found_in(checked_tree(server(engine(ram()), **more)))["nr_hugepages"].origin.text
+
+    assert text() == "default; at start: a few, as no engine has block devices"
+    assert text(disable_hugepages=True) == "default"
+    assert text(nr_hugepages=64).startswith("line ")
+    assert "at start" not in text(nr_hugepages=64)
+
+
 def test_access_points_by_default_have_the_port() -> None:
     leaf = found_in(checked("port: 5\n"))["access_points"]
     assert (leaf.value, leaf.origin) == (("localhost:5",), ("computed", 0, "with the port of this server"))

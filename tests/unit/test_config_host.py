@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from config_trees import ALL_ROLES, META, Tree, checked_tree, engine, files, nvme, ram, second, server
 
-from daos_bindings.linux import numa
+from daos_bindings.linux import block, mounts, numa
 from daos_pbin import codes
 from daos_server.config.certificates import certificate_problems
-from daos_server.config.host_check import HostCheck, check_host
+from daos_server.config.host_check import HostCheck, _no_block_device, check_host, unwritable
 from daos_server.config.model import ServerConfig, TransportConfig
 from daos_server.config.problems import Problem
 
@@ -192,6 +192,12 @@ def test_engines_spread_unevenly(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (codes.SERVER_CONFIG_ENGINE_NUMA_IMBALANCE, "engines") in findings(server(*engines), sysfs)
 
 
+def test_an_interface_that_is_not_there_is_told_once(sysfs: Path) -> None:
+    found = on_host(server(small(fabric_iface="ib7")), sysfs)
+    assert [problem.key for problem in found.problems if "ib7" in problem.message] == ["engines[0].fabric_iface"]
+    assert not [notice for notice in found.notices if "ib7" in notice.message]
+
+
 def test_notices_of_the_planning_are_told(sysfs: Path) -> None:
     found = on_host(server(small(ram(scm_size=4), files(str(sysfs.parent / "bdev")), pinned_numa_node=0), nr_hugepages=1), sysfs)
     assert any("nr_hugepages" in notice.message for notice in found.notices)
@@ -303,3 +309,40 @@ def test_fifo_and_endless_file_are_not_read(certificates: Path, tmp_path: Path) 
         file.truncate(1 << 30)
     for path in (tmp_path / "fifo", tmp_path / "huge", Path("/dev/zero")):
         assert [problem.code for problem in told(transport(certificates, ca_cert=str(path)))] == [codes.SECURITY_INVALID_CERT]
+
+
+def mounted_device() -> tuple[str, str]:
+    """A block device of this machine that is mounted, and where."""
+    for mount in mounts.read():
+        identity = block.by_number(mount.major, mount.minor)
+        if identity is not None and os.path.exists(identity.path):
+            return identity.path, mount.mount_point
+    pytest.skip("no block device is mounted here")
+
+
+@pytest.mark.usefixtures("roomy")
+def test_a_device_that_is_in_use_is_told_unless_it_is_mounted_where_it_belongs(sysfs: Path) -> None:
+    device, point = mounted_device()
+    tree: Tree = {"control_metadata": {**META, "device": device}}
+    assert_only(tree, sysfs, MISMATCH, "control_metadata.device", device, "in use", f"is mounted on {point}")  # the first one
+    places = {mount.mount_point for mount in mounts.read() if block.by_number(mount.major, mount.minor) == block.by_name(device[5:])}
+    told = [problem for own in places for problem in _no_block_device(("here",), device, own=own)]
+    assert len(told) == (0 if len(places) == 1 else len(places))
+
+
+def test_what_the_account_may_not_write_is_told() -> None:
+    file, log = "/etc/bdev", "/etc/control.log"
+    config = config_of(server(small(ram(scm_size=4), files(file), log_file="/tmp/engine.log"), control_log_file=log))  # noqa: S108
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        os.write(writing, "\n".join(f"{problem.key} {problem.message}" for problem in unwritable(config)).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    found = os.read(reading, 4096).decode().splitlines()
+    os.close(reading)
+    os.close(writing)
+    assert [line.split()[0] for line in found] == ["control_log_file", "engines[0].storage[1].bdev_list"]
+    assert log in found[0]
+    assert file in found[1]

@@ -317,6 +317,24 @@ def test_single_duplicate_is_a_syntax_fault(tmp_path: Path) -> None:
     assert fault.code == codes.SERVER_CONFIG_SYNTAX
     assert "line 2" in fault.description
     assert "line 1" in fault.description
+    assert str(fault).count("given twice") == 1
+    assert fault.resolution == "keep one of the two, then repeat the command"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "remedy"),
+    [
+        ("a:\n\tb: 1\n", "this is a tab", "put spaces in its place"),
+        ("name daos\nport: 5\n", "the line above lacks its colon", "or the line above it"),
+        ("a: b\n---\n", "a second document", "correct that place in the file"),
+    ],
+)
+def test_the_remedy_is_that_of_the_mistake(tmp_path: Path, text: str, problem: str, remedy: str) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(text)
+    fault = fault_of(path)
+    assert problem in fault.description
+    assert remedy in fault.resolution
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])

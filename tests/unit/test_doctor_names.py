@@ -66,11 +66,16 @@ def test_certificates_that_are_missing_stop_the_server(tree: Tree, tmp_path: Pat
 def test_a_folder_of_sockets_that_nobody_makes_comes_with_the_command(tree: Tree, tmp_path: Path) -> None:
     (tree.root / "var/run/daos_server").rmdir()
     asked = asking(tmp_path, engine())
-    found = by_subject(names.check(tree.machine, asked))
-    point = found["socket_dir /var/run/daos_server"]
+    (point,) = names.check(tree.machine, asked)
+    assert point.subject == "socket_dir /var/run/daos_server"
     assert (point.verdict, point.advice) == ("stops", "  install -d -o daemon -g daemon /var/run/daos_server")
     tree.write("etc/systemd/system/daos_server.service", "[Service]\n")
     assert [point.subject for point in names.check(tree.machine, asked)] == ["what it names"]
+
+
+def test_a_folder_of_sockets_of_ones_own_that_is_missing_is_named_once(tree: Tree, tmp_path: Path) -> None:
+    (point,) = names.check(tree.machine, asking(tmp_path, engine(), socket_dir="/nowhere/sockets"))
+    assert (point.subject, point.verdict) == ("socket_dir /nowhere/sockets", "stops")
 
 
 def test_without_a_configuration_nothing_is_named(tree: Tree) -> None:

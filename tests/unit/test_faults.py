@@ -24,7 +24,7 @@ WORDINGS = [(code, variant) for code in CODES for variant in variants(code)]
 REFERENCE_CSV = Path(__file__).parent.parent / "data" / "fault_codes.csv"
 COMMANDS = (
     *(f"{group} {command}" for group in ("storage", "nvme", "scm") for command in ("prepare", "scan", "reset")),
-    *("storage format", "helper check", "config check", "config show", "config schema", "config generate", "network scan"),
+    *("storage format", "helper check", "helper policy", "config check", "config show", "config schema", "config generate", "network scan"),
     *("support collect-log", "start", "doctor", "dump-topology", "explain", "version", "--help"),
 )
 COMMAND = re.compile(r"(?:['`]|-u \{account\} |sudo )daos_server ([^'`]*)['`]")
@@ -171,6 +171,7 @@ def test_codes_with_several_wordings() -> None:
         codes.SECURITY_INVALID_CERT: {"path", "plain"},
         codes.CONTROL_METADATA_BAD_FILESYSTEM: {"plain", "nosuid"},
         codes.SYSTEM_CHECKER_INVALID_MEMBER_STATES: {"enable", "stop"},
+        codes.SERVER_CONSENT_MISSING: {"refused", "unattended", "goals"},
     }
 
 

@@ -15,8 +15,9 @@ from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.generate import assumed, host
 from daos_server.generate.facts import LeftOut, Ssd
-from daos_server.generate.nvme import Nvme, numa_node, read_nvme
+from daos_server.generate.nvme import Nvme, read_nvme
 from daos_server.generate.options import GenerateOptions
+from daos_server.hardware.attributes import numa_node
 from daos_server.hardware.topology import NumaNode, PciDevice, Topology, VirtualDevice
 from daos_server.network import sources
 from daos_server.network.interfaces import ETHERNET, INFINIBAND

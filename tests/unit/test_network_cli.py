@@ -166,6 +166,11 @@ def test_topology_is_printed(capsys: pytest.CaptureFixture[str], output: str) ->
     assert capsys.readouterr().out == show.text(sysfs.read())
 
 
+def test_a_configuration_named_for_the_topology_is_not_ignored_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    network.dump_topology(Invocation(config="/nowhere.yml"), "")
+    assert "this command reads none" in capsys.readouterr().err
+
+
 def test_topology_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     network.dump_topology(Invocation(json=True), "stdout")
     assert json.loads(capsys.readouterr().out) == {"response": show.as_json(sysfs.read()), "error": None, "status": 0}

@@ -52,22 +52,6 @@ def test_ucx_transports_and_priorities(transport: str, offered: dict[str, int]) 
     assert providers.from_ucx(transport) == {**offered, "ucx+all": 99}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "supported"),
-    [
-        ("ofi+tcp", True),
-        ("ofi+tcp,verbs;ofi_rxm", True),
-        ("ofi+tcp,sockets", False),
-        ("ofi+verbs", False),
-        ("tcp", False),
-        ("shm", True),
-        ("", False),
-    ],
-)
-def test_supports(wanted: str, supported: bool) -> None:
-    assert providers.supports({"ofi+tcp", "ofi+verbs;ofi_rxm", "shm"}, wanted) is supported
-
-
 def link(name: str = "x0", net_class: int = ETHERNET, state: str = "up", parent: str = "", ports: tuple[int, ...] = ()) -> Link:
     rdma = tuple(RdmaPort(device="mlx5_0", port=number, state=state) for number, state in enumerate(ports, 1))
     return Link(name=name, net_class=net_class, state=state, enabled=True, parent=parent, ports=rdma)

@@ -417,6 +417,16 @@ def test_reset_needs_force_for_what_would_be_lost(mount: Mounted, lost: str) -> 
     assert lost in step.describe()
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_reset_does_not_offer_to_destroy_what_the_helper_leaves_alone(force: bool) -> None:
+    mount = Mounted(kind="tmpfs", content=("precious",), is_ours=False)
+    plan = plan_reset(wanted(engine()), storage(EngineState(scm=ScmState(formatted=True, mounted=True, mount=mount))), force=force)
+    assert plan.refusals == ()
+    assert [step.key for step in plan.steps] == ["return-hugepages"], "the rest is done"
+    (part,) = [part for part in plan.standing if part.fault is not None]
+    assert (part.subject, part.fault.code if part.fault else 0) == ("/mnt/daos0", codes.STORAGE_MOUNT_FOREIGN)
+
+
 def test_reset_of_nothing_gives_hugepages_back_all_the_same() -> None:
     plan = plan_reset(wanted(engine()), storage(EngineState()), force=False)
     assert [step.key for step in plan.steps] == ["return-hugepages"]

@@ -102,9 +102,9 @@ def test_hugepages_of_two_engines() -> None:
         "hugepages: for 32 targets (engine 0: 16, engine 1: 16)",
         "hugepages: 32 x 1.0 GiB / 2.0 MiB = 16384 pages at least",
         "hugepages: nr_hugepages is 0 (automatic): 16384 pages, 32 GiB",
-        "hugepages on each of the nodes 0, 1: 16384 / 2 + 2 x 2 / 2 = 8194 pages",
-        "RAM disk of each engine: (256 GiB memory - 32 GiB hugepages - 16 GiB for the system - 2 x 2.0 GiB per engine) / 2"
-        " = 102 GiB at most",
+        "hugepages on each of the nodes 0, 1: 16384 / 2 + 2 x 1 engine there = 8194 pages",
+        "RAM disk of each engine: (262144 MiB memory - 32768 MiB hugepages - 16384 MiB for the system - 2 x 2048 MiB per engine) / 2"
+        " = 104448 MiB, so 102 GiB at most",
         "engine 0: scm_size is 0 (automatic): 102 GiB",
         "engine 1: scm_size is 0 (automatic): 102 GiB",
         "engine 0: its share is 16384 / 2 = 8192 hugepages, 16 GiB",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Literal
 
@@ -191,7 +192,7 @@ def test_memory_must_hold_the_pages_to_be_added() -> None:
 def test_max_ramdisk(total: int, huge: int, reserved: int, targets: int, engines: int, gib: int) -> None:
     found = memory.max_ramdisk(total_kib=total * MIB, hugepage_bytes=huge * GIB, reserved_gib=reserved, targets=targets, engines=engines)
     assert found.gib == gib
-    assert bytes_text(found.size) in found.arithmetic[0]
+    assert found.arithmetic[0].endswith(f" MiB, so {gib} GiB at most")
 
 
 def test_too_little_memory() -> None:
@@ -249,11 +250,39 @@ def ram(index: int, size: int = 0, *, targets: int = 8, storage_class: Literal["
     return replace(engine(index, targets=targets), scm=scm)
 
 
+@QUICK
+@given(total_kib=st.integers(16 * MIB, 64 * MIB), pages=st.integers(0, 1024), engines=st.integers(1, 3), targets=st.integers(1, 20))
+def test_the_arithmetic_of_a_ram_disk_adds_up_as_it_is_printed(total_kib: int, pages: int, engines: int, targets: int) -> None:
+    try:
+        limit = memory.max_ramdisk(total_kib=total_kib, hugepage_bytes=pages << 21, reserved_gib=1, targets=targets, engines=engines)
+    except Fault:
+        return
+    left, right = re.sub("[A-Za-z,:]", "", limit.arithmetic[0].replace(" x ", " * ")).split("=")
+    mib, gib = map(int, right.split())
+    assert eval(left.replace("/", "//")) == mib  # noqa: S307 (digits and operators of ours)
+    assert (mib >> 10, gib) == (gib, limit.gib)
+
+
+def test_what_is_needed_and_what_is_there_never_look_the_same() -> None:
+    with pytest.raises(Fault) as caught:
+        memory.check_available([20], (18 << 20) - 1024)
+    assert caught.value.description.endswith("18874367 KiB is needed and 18873344 KiB is free now")
+
+
+def test_the_largest_size_that_a_message_names_is_one_that_is_accepted() -> None:
+    limit = memory.Limit(size=10 * GIB + GIB // 2 + 1, arithmetic=())
+    fault = memory.over_maximum(11, limit, "engine 0")
+    assert fault is not None
+    assert "larger than the 10 GiB" in fault.description
+    assert memory.over_maximum(10, limit, "engine 0") is None
+
+
 def test_automatic_and_configured_sizes_side_by_side() -> None:
     found = memory.ramdisks(replace(wanted(ram(0), ram(1, 8)), system_ram_reserved=6), hugepage_bytes=8 * GIB, total_kib=40 * MIB)
     assert (dict(found.sizes), found.faults, found.all_known) == ({0: 12, 1: 8}, (), True)
     assert found.arithmetic == (
-        "RAM disk of each engine: (40 GiB memory - 8.0 GiB hugepages - 6 GiB for the system - 2 x 1.0 GiB per engine) / 2 = 12 GiB at most",
+        "RAM disk of each engine: (40960 MiB memory - 8192 MiB hugepages - 6144 MiB for the system - 2 x 1024 MiB per engine) / 2"
+        " = 12288 MiB, so 12 GiB at most",
         "engine 0: scm_size is 0 (automatic): 12 GiB",
         "engine 1: scm_size is 8 GiB",
     )

@@ -252,7 +252,7 @@ def test_the_local_example_as_wanted() -> None:
     (tier,) = engine.bdevs
     assert (tier.tier, tier.storage_class, tier.devices, tier.size_gib) == (1, "file", ("/tmp/daos-bdev",), 16)  # noqa: S108
     assert engine.nvme_conf == "/mnt/daos/daos_nvme.conf"
-    assert (found.metadata_root, found.data_path, found.has_bdevs, found.nvme_places) == ("", "", True, ())
+    assert (found.metadata_root, found.data_path, found.has_bdevs, found.nvme_devices) == ("", "", True, ())
 
 
 def test_the_node_of_the_interface_decides_where_memory_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_the_node_of_the_interface_decides_where_memory_comes_from(monkeypatch: 
         "hugepages: for 1 target (engine 0: 1)",
         "hugepages: 1 x 1.0 GiB / 2.0 MiB = 512 pages at least",
         "hugepages: nr_hugepages is 0 (automatic): 512 pages, 1.0 GiB",
-        "hugepages on node 1: 512 / 1 + 2 x 1 / 1 = 514 pages",
+        "hugepages on node 1: 512 / 1 + 2 x 1 engine there = 514 pages",
     )
     assert [engine.numa_node for engine in context.found().wanted.engines] == [1]
 

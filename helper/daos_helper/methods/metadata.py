@@ -12,10 +12,20 @@ from daos_bindings.linux.mounts import NETWORK_FILE_SYSTEMS, Mount
 from daos_helper import targets
 from daos_helper.attach import attach_ext4, inspect_ext4
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, check_free, check_ours, check_signatures, forget_unfinished, opened, probe
+from daos_helper.device import (
+    Device,
+    check_exclusive,
+    check_free,
+    check_ours,
+    check_signatures,
+    forget_unfinished,
+    is_unfinished,
+    opened,
+    probe,
+)
 from daos_helper.filesystems import metadata_mkfs
-from daos_helper.methods.scm import require_ext4
-from daos_helper.mkfs import make_ext4
+from daos_helper.methods.scm import UNFINISHED, require_ext4
+from daos_helper.mkfs import first_mount, make_ext4
 from daos_helper.paths import open_directory, open_path
 from daos_helper.steps import Work
 from daos_pbin import codes
@@ -49,8 +59,9 @@ def _device_needs_format(request: MetadataNeedsFormat, context: Context) -> Work
             _require_same(request.root_path, mount, device)
             return _data_verdict(_is_directory(f"{request.root_path}/{DATA}"), device.path, mounted=True)
         probed = yield from probe(device)
-        if not probed.is_ext4:
-            return MetadataNeedsFormatResult(True, f"{device.path} carries {probed}")
+        left = is_unfinished(device, probed, context.run)
+        if left or not probed.is_ext4:
+            return MetadataNeedsFormatResult(True, f"{device.path} carries {probed}{UNFINISHED if left else ''}")
         check_ours(device, probed, context.policy, context.file)
         check_free(device)
         inspected = yield from inspect_ext4(device.identity.path, device.number, DATA, settled=probed.settled)
@@ -81,8 +92,9 @@ def format_metadata(request: MetadataFormat, context: Context) -> Work[MountResu
         if mount is not None:
             yield from targets.unmount(request.root_path, context)
         yield from targets.make_ready(request.root_path, context)
-        yield from make_ext4(device, metadata_mkfs, context)
-        return (yield from _attach(request.root_path, device, context))
+        identifier = yield from make_ext4(device, metadata_mkfs, context)
+        with first_mount(device, identifier, context):
+            return (yield from _attach(request.root_path, device, context))
 
 
 def mount_metadata(request: MetadataMount, context: Context) -> Work[MountResult]:

@@ -19,11 +19,12 @@ from daos_helper.device import (
     check_ours,
     check_signatures,
     forget_unfinished,
+    is_unfinished,
     opened,
     probe,
 )
 from daos_helper.filesystems import DAX, SCM_MOUNT_OPTIONS, Option, scm_mkfs, tmpfs_options
-from daos_helper.mkfs import make_ext4
+from daos_helper.mkfs import first_mount, make_ext4
 from daos_helper.steps import Work
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -39,6 +40,7 @@ from daos_pbin.messages import (
 )
 
 GIB: Final = 1 << 30
+UNFINISHED: Final = ", left by a format that did not end: the next one completes it"
 
 
 def validate(target: str, ramdisk: Ramdisk | None, dcpm: Dcpm | None) -> None:
@@ -67,8 +69,10 @@ def check_format(request: ScmCheckFormat, context: Context) -> Work[ScmFormatRes
         return ScmFormatResult(request.mountpoint, False, False, False, found="no file system is mounted")
     with opened(request.dcpm.device, context.policy, context.file, missing=codes.SCM_FORMAT_MISSING_DEVICE) as device:
         probed = yield from probe(device)
-    found = f"{device.path} carries {probed}"
-    return ScmFormatResult(request.mountpoint, bool(probed.signatures), False, probed.is_ext4, found=found)
+        left = is_unfinished(device, probed, context.run)
+    found = f"{device.path} carries {probed}{UNFINISHED if left else ''}"
+    formatted, mountable = bool(probed.signatures) and not left, probed.is_ext4 and not left
+    return ScmFormatResult(request.mountpoint, formatted, False, mountable, found=found)
 
 
 def format_scm(request: ScmFormat, context: Context) -> Work[ScmFormatResult]:
@@ -100,8 +104,9 @@ def _format_device(request: ScmFormat, dcpm: Dcpm, context: Context) -> Work[Scm
         if mount is not None:
             yield from targets.unmount(request.mountpoint, context)
         yield from targets.make_ready(request.mountpoint, context)
-        yield from make_ext4(device, scm_mkfs, context)
-        attached = yield from _attach_device(request.mountpoint, device, context)
+        identifier = yield from make_ext4(device, scm_mkfs, context)
+        with first_mount(device, identifier, context):
+            attached = yield from _attach_device(request.mountpoint, device, context)
     return _formatted(request.mountpoint, attached)
 
 

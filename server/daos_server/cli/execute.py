@@ -44,14 +44,22 @@ class StopError(Exception):
 
 
 def execute(
-    invocation: Invocation, loaded: LoadedConfig | None, command: str, *, dry_run: bool, force: bool, planner: Planner | None = None
+    invocation: Invocation,
+    loaded: LoadedConfig | None,
+    command: str,
+    *,
+    dry_run: bool,
+    force: bool,
+    planner: Planner | None = None,
+    only: commands.Part = "",
 ) -> None:
     """Run one command; the exit code is left in ``invocation``.
 
     :param loaded: its configuration; None if an ``nvme`` command has none.
     :param planner: makes the plan of an ``nvme`` command; None for a storage command, whose plan follows from its name.
+    :param only: the one part that a ``storage prepare`` is about; empty for all.
     """
-    execution = Execution(invocation, loaded, command, dry_run=dry_run, force=force, planner=planner)
+    execution = Execution(invocation, loaded, command, dry_run=dry_run, force=force, planner=planner, only=only)
     fault: Fault | None
     try:
         fault = asyncio.run(until_stopped(execution.run()))
@@ -82,7 +90,7 @@ async def until_stopped(work: Coroutine[object, object, AnswerT]) -> AnswerT:
     def stop(number: signal.Signals) -> None:
         let_go()
         received.append(number)
-        note(f"\\n{number.name}: stopping; what is under way is cancelled (once more ends this program at once)")
+        note(f"\n{number.name}: stopping; what is under way is cancelled (once more ends this program at once)")
         task.cancel()
 
     for each in watched:
@@ -101,13 +109,22 @@ class Execution:
     """One run of one storage command, and what is known of it so far."""
 
     def __init__(
-        self, invocation: Invocation, loaded: LoadedConfig | None, command: str, *, dry_run: bool, force: bool, planner: Planner | None
+        self,
+        invocation: Invocation,
+        loaded: LoadedConfig | None,
+        command: str,
+        *,
+        dry_run: bool,
+        force: bool,
+        planner: Planner | None,
+        only: commands.Part,
     ) -> None:
         self._invocation = invocation
         self._loaded = loaded
         self._context = commands.Context(loaded, invocation.installation)
         self._command = command
         self._planner = planner
+        self._only = only
         self._name = f"{'storage' if planner is None else 'nvme'} {command}"
         self._dry_run = dry_run
         self._force = force
@@ -142,7 +159,7 @@ class Execution:
             return await self._planner(self._context)
         match self._command:
             case "prepare":
-                return await commands.plan_prepare(self._context, force=self._force)
+                return await commands.plan_prepare(self._context, force=self._force, only=self._only, reporter=self._progress)
             case "reset":
                 return await commands.plan_reset(self._context, force=self._force, reporter=self._progress)
             case _:

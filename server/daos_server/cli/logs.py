@@ -81,7 +81,17 @@ def log_to_file(path: str, level: str, *, as_json: bool) -> None:
 
 
 class LogFile(logging.FileHandler):
-    """A file that lines are appended to."""
+    """A file that lines are appended to; if it takes no more, that is said once, and is no reason to stop what is under way."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Say that lines are missing from the file."""
+        error = sys.exc_info()[1]
+        if not self._told:
+            self._told = True
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            note(f"NOTICE: lines of the log are lost: {escape(self.baseFilename)} cannot be written: {escape(reason)}")
 
     def _open(self) -> TextIOWrapper:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

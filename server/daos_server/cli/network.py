@@ -45,8 +45,11 @@ def dump_topology(invocation: Invocation, output: str) -> None:
     :param output: path of the file; ``stdout`` or empty for standard output.
     :raises Fault: 2335 if the file cannot be written.
     """
+    from daos_server.cli.inform import CONFIG_UNUSED
     from daos_server.hardware import show, sysfs
 
+    if invocation.config:
+        note(CONFIG_UNUSED)
     topology = sysfs.read()
     text = envelope(show.as_json(topology)) if invocation.json else show.text(topology)
     to_file = output not in ("", STDOUT)

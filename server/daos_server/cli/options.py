@@ -140,6 +140,8 @@ def whole_number(context: typer.Context, option: str, text: str, *, low: int = 0
         return 0
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS else None
     if number is None or not low <= number <= high:
+        if high == INT_MAX and text.isascii() and text.isdigit():
+            raise WrongUsageError(context, f"{option} takes a whole number that some machine could have, not {text!r}")
         upper = f"from {low} to {high}" if high < INT_MAX else f"{low} or more"
         raise WrongUsageError(context, f"{option} takes a whole number, {upper}, not {text!r}")
     return number

@@ -73,12 +73,12 @@ def error_lines(fault: Fault) -> list[str]:
 
 
 def note(text: str, end: str = "\n") -> None:
-    """Print on standard error; a reader that went away is no reason to stop what is under way."""
+    """Print on standard error; that it takes no more is no reason to stop what is under way, nor for another exit code."""
     try:
         sys.stderr.write(text + end)
         sys.stderr.flush()
     except OSError:
-        return
+        abandon(2)
 
 
 def emit(text: str) -> None:
@@ -116,9 +116,9 @@ class OutputGoneError(Exception):
         self.reason = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
 
 
-def abandon_stdout() -> None:
-    """Point standard output at nothing, so that what is still buffered does not end in a traceback at exit."""
+def abandon(stream: int) -> None:
+    """Point a standard stream at nothing, so that what is still buffered does not end in a traceback, or exit code 120, at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    os.dup2(nowhere, 1)
-    if nowhere != 1:
+    os.dup2(nowhere, stream)
+    if nowhere != stream:
         os.close(nowhere)

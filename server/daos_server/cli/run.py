@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from daos_server.cli.app import tree
 from daos_server.cli.options import Invocation
-from daos_server.cli.output import OutputGoneError, abandon_stdout, emit, emit_rest, envelope, error_lines, escape_lines, note
+from daos_server.cli.output import OutputGoneError, abandon, emit, emit_rest, envelope, error_lines, escape_lines, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str], installation: Installation | None = None) -> i
         code = _run(arguments, installation)
         emit_rest()
     except OutputGoneError as gone:
-        abandon_stdout()
+        abandon(1)
         if gone.reason:
             note(f"ERROR: the result could not be written to standard output: {gone.reason}")
         return EXIT_FAILED
@@ -61,6 +61,8 @@ def _run(arguments: Sequence[str], installation: Installation | None) -> int:
     except OutputGoneError:
         raise
     except Exception as error:
+        if isinstance(error, OSError):
+            emit_rest()  # raises if it is standard output that takes no more of typer's help
         return _defect(error, wants_json=invocation.json)
     if ended:  # typer answers an interrupt with a code of its own
         return _stopped(wants_json=invocation.json)

@@ -85,7 +85,7 @@ def _refuse(ready: Ready, options: StartOptions) -> None:
     """End with what is wrong, or with what this version does not do."""
     from daos_server.cli.output import error_lines
 
-    faults = ready.derived.faults
+    faults = ready.faults
     if len(faults) > 1:
         note("\n".join(line for fault in faults for line in error_lines(fault)))
         raise Fault(

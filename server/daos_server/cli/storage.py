@@ -11,11 +11,14 @@ from daos_pbin.faults import Fault
 
 if TYPE_CHECKING:
     from daos_server.cli.options import Invocation
+    from daos_server.config.load import LoadedConfig
+    from daos_server.storage.commands import Part
 
 
-def work(invocation: Invocation, command: str, *, dry_run: bool = False, force: bool = False) -> None:
+def work(invocation: Invocation, command: str, *, dry_run: bool = False, force: bool = False, only: Part = "") -> None:
     """Run one storage command to its end; the exit code is left in ``invocation``.
 
+    :param only: the one part that ``prepare`` is about; empty for all.
     :raises Fault: if it could not even be planned.
     """
     interrupt_on_stop()
@@ -29,14 +32,41 @@ def work(invocation: Invocation, command: str, *, dry_run: bool = False, force: 
     start_log(invocation)
     if command != "scan" and not dry_run:
         refuse_if_running()
-    execute(invocation, load(path), command, dry_run=dry_run, force=force)
+    execute(invocation, load(path), command, dry_run=dry_run, force=force, only=only)
+
+
+def begin(invocation: Invocation, *, helper_log_file: str, ignore_config: bool, changes: bool) -> LoadedConfig | None:
+    """Begin a command that needs no configuration: a missing file is none, a broken one always an error.
+
+    :param helper_log_file: as the option has it; its use is told.
+    :param changes: whether something will be changed, which is refused beside a service.
+    :raises Fault: 2304 and others of loading the configuration, 2307 and others of becoming the account, 2360 beside a service.
+    """
+    from daos_server.cli.logs import start_log
+    from daos_server.cli.output import note
+
+    interrupt_on_stop()
+    from daos_server.config.load import load
+    from daos_server.start.alone import refuse_if_running
+
+    path = config_path(invocation)
+    become_account(invocation)
+    start_log(invocation)
+    if changes:
+        refuse_if_running()
+    if helper_log_file:
+        note("NOTICE: --helper-log-file is not needed: what the helper says is in this command's log and in the system's (audit)")
+    if not invocation.config and not os.path.lexists(path):
+        return None
+    loaded = load(path)
+    return None if ignore_config else loaded
 
 
 def interrupt_on_stop() -> None:
     """Make the signals that stop a service, or a closed terminal, end the command as Ctrl-C does, with a word about it."""
     import signal
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
 

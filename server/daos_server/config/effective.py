@@ -147,8 +147,10 @@ class _Walk:
         if key == "provider":
             in_force = f"{top}{RXM}" if top == NEEDS_RXM else top
             return in_force if in_force != leaf.value else ""
-        if leaf.value or key not in _AT_START:
+        if leaf.value or key not in _AT_START or (key == "nr_hugepages" and self._config.disable_hugepages):
             return ""
+        if key == "nr_hugepages" and not any(tier.bdev_list for each in self._config.engines for tier in each.bdev_tiers):
+            return "a few, as no engine has block devices"
         return "printed by fault_cb" if key == "fault_path" and self._config.fault_cb else _AT_START[key]
 
     def _origin(self, where: Where) -> Origin:

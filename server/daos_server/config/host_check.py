@@ -13,9 +13,12 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pwd import getpwnam
 from typing import TYPE_CHECKING, NamedTuple
 
-from daos_bindings.linux import kernelfiles
+from daos_bindings.linux import block, kernelfiles, mounts
+from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from daos_server.plan.host import HostFacts
 
 SYSFS = "/sys"
+USES_SHOWN = 3
 RESOLVE_S = 10.0
 """Seconds that all access points together may take to resolve."""
 _PLACES: dict[int, Where] = {
@@ -62,6 +66,7 @@ def check_host(config: ServerConfig, *, folder: str, account: str, callback: boo
     problems = [
         *(_fault_domain(config, folder) if callback or not config.fault_cb else ()),
         *missing_things(config, sysfs),
+        *(unwritable(config) if _is_this_process(account) else ()),
     ]
     notices: list[Notice] = []
     try:
@@ -154,10 +159,31 @@ def _missing_folder(where: Where, path: str) -> Iterator[Problem]:
         yield _mismatch(where, f"the folder {path!a} does not exist", "make it, owned by the account of the server, or correct the path")
 
 
+def _is_this_process(account: str) -> bool:
+    try:
+        return getpwnam(account).pw_uid == os.geteuid()
+    except KeyError:
+        return False
+
+
+def unwritable(config: ServerConfig) -> Iterator[Problem]:
+    """Yield the files that this process, which is the server's account, is to write and may not: logs, and files in place of SSDs."""
+    files: list[tuple[Where, str]] = [
+        (("control_log_file",), config.control_log_file),
+        *(((*where, "log_file"), engine.log_file) for where, engine in engines_of(config)),
+        *(((*where, "bdev_list"), path) for where, tier in _tiers(config) if tier.storage_class == "file" for path in tier.bdev_list),
+    ]
+    for where, path in files:
+        folder = posixpath.dirname(path) or "."
+        if path and os.path.isdir(folder) and not os.access(path, os.W_OK) and (os.path.lexists(path) or not os.access(folder, os.W_OK)):
+            remedy = f"let it ('namei -l {path}' shows owners and modes), or correct the path"
+            yield _mismatch(where, f"the account of the server may not write {path!a}", remedy)
+
+
 def _devices(config: ServerConfig, sysfs: str) -> Iterator[Problem]:
     device = config.control_metadata.device
     if device:
-        yield from _no_block_device(("control_metadata", "device"), device)
+        yield from _no_block_device(("control_metadata", "device"), device, own=config.control_metadata.path)
     for where, tier in _tiers(config):
         if tier.storage_class == "kdev":
             for path in tier.bdev_list:
@@ -166,11 +192,16 @@ def _devices(config: ServerConfig, sysfs: str) -> Iterator[Problem]:
             yield from _no_ssds((*where, "bdev_list"), tier, sysfs)
         elif tier.storage_class == "dcpm":
             for path in tier.scm_list:
-                for problem in _no_block_device((*where, "scm_list"), path):
-                    yield _from_fault(problem.where, Fault(codes.SCM_FORMAT_MISSING_DEVICE, device=path, cause=problem.message))
+                for problem in _no_block_device((*where, "scm_list"), path, own=tier.scm_mount):
+                    missing = Fault(codes.SCM_FORMAT_MISSING_DEVICE, device=path, cause=problem.message)
+                    yield problem if os.path.exists(path) else _from_fault(problem.where, missing)
 
 
-def _no_block_device(where: Where, path: str) -> Iterator[Problem]:
+def _no_block_device(where: Where, path: str, *, own: str = "") -> Iterator[Problem]:
+    """Yield that a path is no block device, or one that is in use.
+
+    :param own: where the configuration has it mounted, which is no use by others.
+    """
     try:
         kind = os.stat(path).st_mode
     except OSError as error:
@@ -178,6 +209,23 @@ def _no_block_device(where: Where, path: str) -> Iterator[Problem]:
         return
     if not stat.S_ISBLK(kind):
         yield _mismatch(where, f"{path!a} is not a block device", "name one ('lsblk -p'), or use class file for files")
+    elif uses := _uses(path, own):
+        more = f" and {len(uses) - USES_SHOWN} more" if len(uses) > USES_SHOWN else ""
+        reason = f"{path!a} is in use: {', '.join(uses[:USES_SHOWN])}{more}"
+        yield _mismatch(where, reason, "name another device: this one is refused, even with --force")
+
+
+def _uses(path: str, own: str) -> list[str]:
+    """Return what has hold of a block device, in words; nothing if it cannot be seen."""
+    try:
+        number = os.stat(path).st_rdev
+        identity = block.by_number(os.major(number), os.minor(number))
+        found = () if identity is None else block.usage(identity, mounts.read())
+    except (OSError, ValueError):
+        return []
+    words = {"mount": "is mounted on", "swap": "is swapped on", "holder": "is held by", "loop": "is the file of"}
+    others = (use for use in found if use.kind in words and not (use.kind == "mount" and use.detail == own))
+    return [printable(f"{use.device} {words[use.kind]} {use.detail}".rstrip()) for use in others]
 
 
 def _no_ssds(where: Where, tier: StorageTier, sysfs: str) -> Iterator[Problem]:
@@ -207,7 +255,7 @@ def unfit_hardware(config: ServerConfig, facts: HostFacts, sysfs: str = SYSFS) -
         if node is not None and node not in facts.node_numbers:
             nodes = ", ".join(map(str, facts.node_numbers))
             yield _mismatch((*where, "pinned_numa_node"), f"{node} is no NUMA node of this host", f"use one of {nodes}")
-        names = [name.strip() for name in config.fabric(index).interface.split(",")]
+        names = config.fabric(index).interfaces
         for name in names:
             if name not in facts.interfaces:
                 yield _mismatch((*where, "fabric_iface"), f"{name!a} is no interface of this host", f"use one of {known}")
@@ -234,7 +282,9 @@ def _net_class(name: str, sysfs: str) -> str:
 def _planned(config: ServerConfig, facts: HostFacts) -> HostCheck:
     from daos_server.plan.host import derive
 
-    derived = derive(config, facts)
+    # An interface that this host has not is a problem of its own: that it has no NUMA node either is not told.
+    named: dict[str, int | None] = {name: None for index in range(len(config.engines)) for name in config.fabric(index).interfaces}
+    derived = derive(config, replace(facts, interfaces={**named, **facts.interfaces}))
     unknown = any(engine.pinned_numa_node not in (None, *facts.node_numbers) for engine in config.engines)
     faults = [fault for fault in derived.faults if not (unknown and fault.code == codes.HUGEPAGES_NODE_MISSING)]
     problems = (_from_fault(_place(fault), fault) for fault in faults)

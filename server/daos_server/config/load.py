@@ -27,6 +27,8 @@ from daos_server.config.rules import notices_of, problems_of
 from daos_server.config.scalars import is_null
 from daos_server.config.yaml_source import Duplicate, Mapping, Node, Scalar, Sequence, parse, read_text, syntax_fault
 
+SENSELESS = 1 << 33
+"""A bound from here on is one of the number's type, which says nothing to an administrator."""
 PROBLEM_LIMIT = 500
 """Most problems, and most notices, kept; a file with more is no configuration."""
 FAULT_PROBLEM_LIMIT = 40
@@ -124,7 +126,7 @@ def fault_of(problems: tuple[Problem, ...], path: str) -> Fault:
     first = problems[0]
     if len(problems) == 1 and first.code != codes.SERVER_CONFIG_INVALID:
         place = f"{path}:{first.line}"
-        cause = f"{first.message}: {first.remedy}"
+        cause = "" if first.code == codes.SERVER_CONFIG_SYNTAX else f"{first.message}: {first.remedy}"
         return Fault(first.code, object=f"{place}: {first.key}", cause=cause, variant="", **first.values)
     lines = [problem.text(path) for problem in problems[:FAULT_PROBLEM_LIMIT]]
     if len(problems) > FAULT_PROBLEM_LIMIT:
@@ -231,8 +233,10 @@ def _problem(detail: ErrorDetails, root: Mapping, *, suggest: bool) -> Problem:
     if kind in ("greater_than_equal", "less_than_equal"):
         found = find(root, where)[1]
         text = quoted(found) if isinstance(found, Scalar) else "the value"
-        bound = f"{context['ge']} or more" if "ge" in context else f"{context['le']} or less"
-        return Problem(where, f"{text} is out of range", f"use {bound}")
+        bound = cast(int, context["ge"] if "ge" in context else context["le"])
+        if abs(bound) >= SENSELESS:
+            return Problem(where, f"{text} is out of range", "use a number that this machine could have")
+        return Problem(where, f"{text} is out of range", f"use {bound} or {'more' if 'ge' in context else 'less'}")
     return Problem(where, detail["msg"], "see the example configuration files")
 
 
@@ -272,8 +276,10 @@ def _duplicates(root: Mapping, path: str) -> Iterator[Problem]:
 
 def _duplicate(found: Duplicate, where: Where, path: str) -> Problem:
     message = f"is given twice, first in line {found.first_line}"
-    values = {"path": path, "line": found.line, "column": found.column, "problem": f'key "{found.key}" {message}'}
-    return Problem((*where, found.key), message, "keep one of the two", codes.SERVER_CONFIG_SYNTAX, values, line=found.line)
+    remedy = "keep one of the two"
+    problem = f'key "{found.key}" {message}'
+    values = {"path": path, "line": found.line, "column": found.column, "problem": problem, "remedy": remedy}
+    return Problem((*where, found.key), message, remedy, codes.SERVER_CONFIG_SYNTAX, values, line=found.line)
 
 
 # Lines

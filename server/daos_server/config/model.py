@@ -234,6 +234,11 @@ class Fabric(NamedTuple):
     disable_srx: bool
     auth_key: str
 
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The names of its interfaces, one for each provider; the first counts for class and NUMA node."""
+        return tuple(name.strip() for name in self.interface.split(","))
+
 
 class ServerConfig(Section):
     """The whole of ``daos_server.yml``."""

@@ -155,9 +155,10 @@ def _unreadable(path: str, cause: str) -> Fault:
     return Fault(codes.SERVER_CONFIG_UNREADABLE, path=path, object=path, cause=cause)
 
 
-def syntax_fault(path: str, line: int, column: int, problem: str) -> Fault:
+def syntax_fault(path: str, line: int, column: int, problem: str, remedy: str = "correct that place in the file") -> Fault:
     """Return fault 2305 for this place (line and column from 1)."""
-    return Fault(codes.SERVER_CONFIG_SYNTAX, path=path, line=line, column=column, problem=problem, object=f"{path}:{line}")
+    place = f"{path}:{line}"
+    return Fault(codes.SERVER_CONFIG_SYNTAX, object=place, path=path, line=line, column=column, problem=problem, remedy=remedy)
 
 
 def parse(text: str, path: str) -> Node | None:

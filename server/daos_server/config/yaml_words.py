@@ -8,11 +8,12 @@ from typing import NamedTuple
 import yaml
 
 _TAB = "this is a tab; YAML is indented with spaces only"
+_LOOK_ABOVE = "correct that place, or the line above it, where an unclosed quote, a missing colon or a wrong indentation may begin"
 _NO_BREAK_SPACE = "\xa0"
 _WORDS = {
     "could not find expected ':'": "no colon with a space after it parts a key from its value here",
-    "mapping values are not allowed in this context": "no key can stand here: the line is indented deeper than the key above it, or a"
-    " value with a colon in it lacks its quotes",
+    "mapping values are not allowed in this context": "no key can stand here: the line is indented deeper than the key above it, the"
+    " line above lacks its colon, or a value with a colon in it lacks its quotes",
     "did not find expected '-' indicator": "the line is indented neither like the dashes of the list nor like the keys of its entry",
     "did not find expected key": "the line is indented unlike the keys above it, or something follows a closing quote",
     "did not find expected ',' or ']'": "a list that begins with [ has no ], or no comma between two entries",
@@ -34,11 +35,12 @@ _AT_BEGINNING = frozenset(
 
 
 class Explained(NamedTuple):
-    """Line and column from 1, and what is wrong there."""
+    """Line and column from 1, what is wrong there, and what to do about it."""
 
     line: int
     column: int
     words: str
+    remedy: str
 
 
 def explained(error: yaml.MarkedYAMLError, text: str, quote: tuple[int, int]) -> Explained:
@@ -49,7 +51,8 @@ def explained(error: yaml.MarkedYAMLError, text: str, quote: tuple[int, int]) ->
     said = error.problem or ""
     mark = (error.context_mark if said in _AT_BEGINNING else None) or error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return Explained(line, column, _words(said, text.splitlines(), line, column, quote))
+    words = _words(said, text.splitlines(), line, column, quote)
+    return Explained(line, column, words, "put spaces in its place" if words == _TAB else _LOOK_ABOVE)
 
 
 def _words(said: str, lines: list[str], line: int, column: int, quote: tuple[int, int]) -> str:

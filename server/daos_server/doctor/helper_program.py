@@ -98,32 +98,39 @@ def policy(path: str) -> Finding:
         return ownership.unseen(subject, error)
     except ValueError as error:
         return Finding(subject=subject, found=f"is not TOML: {error}", verdict="stops", why=why, advice=f"correct that line of {path}")
-    return Finding(subject=subject, found="root's, and well-formed", verdict="ok")
+    return Finding(subject=subject, found="root's, and TOML", verdict="ok")
 
 
-def ping(installation: Installation, program: Sequence[Finding]) -> Finding:
-    """Return whether a live helper answers; who may not start it does not try.
+def answers(installation: Installation, program: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield whether a live helper answers, and whether it can read its policy; who may not start it does not try.
 
     :param program: what is known of the launcher: root does not run what others may change.
     """
     subject = "answer of the helper"
     server, caller = account(installation.account), os.getresuid()
     if server is None or caller not in ((0, 0, 0), (server.pw_uid,) * 3):
-        return Finding(subject=subject, found=f"not asked: only root and {installation.account} may start it", verdict="unknown")
+        yield Finding(subject=subject, found=f"not asked: only root and {installation.account} may start it", verdict="unknown")
+        return
     wrong = [point.subject for point in program if point.verdict == "stops"]
     if wrong and caller[1] == 0:
-        return Finding(subject=subject, found=f"not asked: first repair {', '.join(wrong)}", verdict="unknown")
+        yield Finding(subject=subject, found=f"not asked: first repair {', '.join(wrong)}", verdict="unknown")
+        return
     from daos_pbin import PROTOCOL_VERSION
     from daos_pbin.faults import Fault
+    from daos_pbin.messages import HelperPolicy
     from daos_pbin.plain import PlainSession
 
     try:
         with PlainSession(installation.helper, socket=installation.helper_socket) as session:
             session.ping()
             version = session.hello.version
+            yield Finding(subject=subject, found=f"version {version}, protocol {PROTOCOL_VERSION}, both as here", verdict="ok")
+            subject = "policy as the helper reads it"
+            if HelperPolicy.__name__ in session.hello.methods:
+                keys = [entry.key for entry in session.call(HelperPolicy()).entries if entry.from_file]
+                yield Finding(subject=subject, found=f"understood; set by the file: {', '.join(keys) or 'nothing'}", verdict="ok")
     except Fault as fault:
-        return Finding.of_fault(subject, fault, why="no storage can be prepared, formatted or mounted without it")
-    return Finding(subject=subject, found=f"version {version}, protocol {PROTOCOL_VERSION}, both as here", verdict="ok")
+        yield Finding.of_fault(subject, fault, why="no storage can be prepared, formatted or mounted without it")
 
 
 def _group_name(gid: int) -> str:

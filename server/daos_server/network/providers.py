@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
 OFI, UCX = "ofi+", "ucx+"
 CXI = "ofi+cxi"
 UTILITY = "ofi_rxm"
@@ -54,9 +49,3 @@ def _ucx_name(transport: str) -> str:
     elif rest and rest[0].startswith("mlx"):
         rest[0] = "x"
     return UCX + "_".join([base, *rest])
-
-
-def supports(offered: Collection[str], wanted: str) -> bool:
-    """Tell whether all providers of a text such as ``ofi+verbs,tcp`` are offered; the prefix counts for each of them."""
-    prefix, plus, names = wanted.rpartition("+")
-    return all(f"{prefix}{plus}{name}" in offered for name in names.split(","))

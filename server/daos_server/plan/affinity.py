@@ -77,7 +77,7 @@ def _by_core(config: ServerConfig) -> Affinity:
 
 def _place(config: ServerConfig, index: int, interfaces: Mapping[str, int | None], lines: list[str], notices: list[str]) -> Placement:
     pinned = config.engines[index].pinned_numa_node
-    name = config.fabric(index).interface.partition(",")[0].strip()
+    name = config.fabric(index).interfaces[0]
     detected = interfaces.get(name)
     if pinned is not None:
         lines.append(f"engine {index}: NUMA node {pinned}, by pinned_numa_node")

@@ -370,7 +370,7 @@ class _Planner:
                 vmd=self._access.vmd,
                 force=consent,
                 lost="whatever it carries" if consent else "",
-                superblock=f"{engine.metadata_dir}/superblock" if has_superblock is None and engine.metadata_dir else "",
+                superblock=_unseen_superblock(engine, has_superblock),
                 needs=self._bdev_needs(engine),
             )
         )
@@ -405,7 +405,7 @@ class _Planner:
                 size=size,
                 force=consent,
                 lost=f"the data in the file of {bytes_text(found.size)}" if found.has_data else "",
-                superblock=f"{engine.metadata_dir}/superblock" if has_superblock is None and engine.metadata_dir else "",
+                superblock=_unseen_superblock(engine, has_superblock),
                 needs=self._bdev_needs(engine),
             )
         )
@@ -558,6 +558,11 @@ class _Planner:
     ) -> None:
         part = Standing(engine=engine, tier=tier, subject=subject, action=action, already=already, detail=detail, fault=fault)
         self._standing.append(part)
+
+
+def _unseen_superblock(engine: Engine, has_superblock: bool | None) -> str:
+    """Return the path of the superblock that a step has to look for itself; empty if it is known whether there is one."""
+    return f"{engine.metadata_dir}/superblock" if has_superblock is None and engine.metadata_dir else ""
 
 
 def _notes_of(unfinished: Unfinished | None, *, same: bool, force: bool) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.plan.units import GIB, KIB, bytes_text, kib_text, pages_text
+from daos_server.plan.units import GIB, KIB, apart, kib_text, pages_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,8 @@ def per_node(wanted: Wanted, total: int, machine_nodes: Sequence[int]) -> NodeRe
     count = total // nodes + extra
     names = ", ".join(str(node) for node in sorted(counts))
     where = f"on each of the nodes {names}" if nodes > 1 else f"on node {names}"
-    line = f"hugepages {where}: {total} / {nodes} + {EXTRA_PER_ENGINE} x {engines} / {nodes} = {count} pages"
+    there = f"{engines // nodes} engine{'s' if engines > nodes else ''} there"
+    line = f"hugepages {where}: {total} / {nodes} + {EXTRA_PER_ENGINE} x {there} = {count} pages"
     return NodeRequest(nodes=tuple((node, count) for node in sorted(counts)), arithmetic=(line,))
 
 
@@ -178,4 +179,5 @@ def check_memory(request: NodeRequest, present: dict[int, int], page_kib: int, a
     """
     added = addition_bytes(request, present, page_kib)
     if added > available_kib * KIB:
-        raise Fault(codes.HUGEPAGES_OVER_MEMORY, wanted=bytes_text(added), available=kib_text(available_kib))
+        wanted, available = apart(added, available_kib * KIB)
+        raise Fault(codes.HUGEPAGES_OVER_MEMORY, wanted=wanted, available=available)

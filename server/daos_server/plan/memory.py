@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
-from daos_server.plan.units import GIB, KIB, MIB, bytes_text, kib_text
+from daos_server.plan.units import GIB, KIB, MIB, apart, bytes_text, kib_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,9 +69,10 @@ def max_ramdisk(*, total_kib: int, hugepage_bytes: int, reserved_gib: int, targe
     size = (total - reserved) // engines
     if size < MIN_RAMDISK:
         raise _low("Total", MIN_RAMDISK, reserved + MIN_RAMDISK * engines, total)
+    # In whole MiB, in which it adds up; rounded to GiB it would not.
     line = (
-        f"RAM disk of each engine: ({bytes_text(total)} memory - {bytes_text(hugepage_bytes)} hugepages - {reserved_gib} GiB for the system"
-        f" - {engines} x {bytes_text(per_engine)} per engine) / {engines} = {bytes_text(size)} at most"
+        f"RAM disk of each engine: ({total // MIB} MiB memory - {hugepage_bytes // MIB} MiB hugepages - {reserved_gib * GIB // MIB} MiB for"
+        f" the system - {engines} x {per_engine // MIB} MiB per engine) / {engines} = {size // MIB} MiB, so {size // GIB} GiB at most"
     )
     return Limit(size=size, arithmetic=(line,))
 
@@ -136,7 +137,7 @@ def over_maximum(configured_gib: int, limit: Limit, where: str) -> Fault | None:
     size = configured_gib * GIB
     if size <= limit.size:
         return None
-    return Fault(codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM, object=where, conf=bytes_text(size), max=bytes_text(limit.size))
+    return Fault(codes.SERVER_CONFIG_RAMDISK_OVER_MAX_MEM, object=where, conf=bytes_text(size), max=f"{limit.gib} GiB")
 
 
 def needed_available(sizes_gib: Sequence[int]) -> int:
@@ -172,4 +173,5 @@ def check_engine(size_gib: int, *, mounted_bytes: int | None, available_kib: int
 
 
 def _low(variant: str, size: int, need: int, have: int) -> Fault:
-    return Fault(codes.SCM_RAMDISK_LOW_MEM, variant=variant, size=bytes_text(size), need=bytes_text(need), have=bytes_text(have))
+    needed, there = apart(need, have)
+    return Fault(codes.SCM_RAMDISK_LOW_MEM, variant=variant, size=bytes_text(size), need=needed, have=there)

@@ -37,7 +37,7 @@ def plan_reset(wanted: Wanted, facts: Storage, *, force: bool, unfinished: bool 
         if engine.scm is None:
             continue
         _plan_scm(engine, engine.scm, state.scm.mount, steps, standing)
-        standing += _files(engine)
+        standing += [*_namespace(engine, engine.scm), *_files(engine)]
     if not force:
         refusals += [_refusal(step) for step in steps if isinstance(step, UnmountScm) and step.lost]
     _plan_metadata(wanted, facts, steps, standing)
@@ -108,6 +108,21 @@ def _plan_scm(engine: Engine, scm: Scm, mount: Mounted, steps: list[Step], stand
             Standing(engine=engine.index, tier=scm.tier, subject=scm.mount, action=UnmountScm.action, already=True, detail=detail)
         )
         return
+    if not mount.is_ours:
+        found = f"{mount.kind}, whose kind or owner is none that the helper unmounts"
+        foreign = Fault(codes.STORAGE_MOUNT_FOREIGN, object=scm.mount, target=scm.mount, found=found)
+        standing.append(
+            Standing(
+                engine=engine.index,
+                tier=scm.tier,
+                subject=scm.mount,
+                action=UnmountScm.action,
+                already=False,
+                detail=foreign.description,
+                fault=foreign,
+            )
+        )
+        return
     steps.append(
         UnmountScm(
             key=f"unmount-scm:{engine.index}",
@@ -122,6 +137,13 @@ def _plan_scm(engine: Engine, scm: Scm, mount: Mounted, steps: list[Step], stand
 
 def _refusal(step: UnmountScm) -> Fault:
     return Fault(codes.STORAGE_CONTENT_LOST, object=step.subject, target=step.subject, found=step.lost)
+
+
+def _namespace(engine: Engine, scm: Scm) -> list[Standing]:
+    if not scm.device:
+        return []
+    detail = "a reset keeps it with what is on it; 'daos_server scm reset' destroys namespaces"
+    return [Standing(engine=engine.index, tier=scm.tier, subject=scm.device, action="keep SCM device", already=False, detail=detail)]
 
 
 def _files(engine: Engine) -> list[Standing]:

@@ -28,6 +28,12 @@ def bytes_text(size: int) -> str:
     return f"{whole} {_UNITS[unit]}"
 
 
+def apart(one: int, other: int) -> tuple[str, str]:
+    """Return two numbers of bytes as text: in whole KiB where two that differ would otherwise look the same."""
+    texts = bytes_text(one), bytes_text(other)
+    return texts if texts[0] != texts[1] else (f"{one // KIB} KiB", f"{other // KIB} KiB")
+
+
 def kib_text(size_kib: int) -> str:
     """Return a number of KiB as text."""
     return bytes_text(size_kib * KIB)

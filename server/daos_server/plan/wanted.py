@@ -163,16 +163,6 @@ class Wanted:
             sorted(device for engine in self.engines for tier in engine.bdevs if tier.storage_class == "nvme" for device in tier.devices)
         )
 
-    @property
-    def nvme_places(self) -> tuple[str, ...]:
-        """Where the configuration names real NVMe SSDs, such as ``engine 0 tier 1``."""
-        return tuple(
-            f"engine {engine.index} tier {tier.tier}"
-            for engine in self.engines
-            for tier in engine.bdevs
-            if tier.storage_class == "nvme" and tier.devices
-        )
-
     def digest(self) -> str:
         """Return a fingerprint of everything here: equal if and only if the same storage is wanted.
 

@@ -2,7 +2,8 @@
 """All that a start does before it would change the machine, in the order of the reference.
 
 No other service; provider, access points and folders; fabric interfaces ready; fabric scan; what is
-derived from hardware; fault domain; one class of networks.  Nothing here changes anything.
+derived from hardware; fault domain; one class of networks.  Nothing here changes anything.  What is wrong
+does not keep the rest from being looked at: an administrator repairs all of it at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from daos_server.start import addresses, alone
 from daos_server.storage.host_facts import read_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from daos_server.config.load import LoadedConfig
     from daos_server.config.model import ServerConfig
@@ -35,14 +36,13 @@ READY_DEADLINE_S = 120
 class Ready:
     """What a start would go on with.
 
-    :param domain: the fault domain of this host, such as ``/rack1/host7``.
     :param derived: hugepages, RAM disks, NUMA nodes, access to SSDs.
+    :param faults: all that is in the way of a start, of what is derived as well.
     """
 
     loaded: LoadedConfig
-    scan: FabricScan
     derived: Derived
-    domain: str
+    faults: tuple[Fault, ...]
 
 
 def check(loaded: LoadedConfig, say: Callable[[str], None], *, folder: str) -> Ready:
@@ -51,61 +51,78 @@ def check(loaded: LoadedConfig, say: Callable[[str], None], *, folder: str) -> R
     :param loaded: the configuration, options already in it.
     :param say: told of each thing that was found right, before the next one is looked at.
     :param folder: the folder that a fault domain callback must lie below: the installation's, as for ``config check --host``.
-    :raises Fault: for the first thing that is wrong; of what is derived, see ``Ready.derived.faults``.
+    :raises Fault: 2360 beside a service.
     """
     config = loaded.config
     say(f"configuration: {loaded.path}, {len(config.engines)} engine(s)")
     alone.refuse_if_running()
-    check_settings(config, loaded.path)
+    faults = list(settings_faults(config, loaded.path))
+    faults += _faults_of(lambda: _say_access_points(config, say))
+    # Beside something that is wrong already, nobody waits for what may be right in a minute.
+    faults += interface_faults(config, loaded.path, say, deadline_s=0 if faults else READY_DEADLINE_S)
+    if config.provider:
+        faults += _faults_of(lambda: check_net_class(config, scan_fabric(config, say)))
+    derived = derive(config, read_host())
+    faults += _faults_of(lambda: say(f"fault domain: {fault_domain(config, folder=folder)}"))
+    return Ready(loaded=loaded, derived=derived, faults=(*faults, *derived.faults))
+
+
+def _faults_of(look: Callable[[], None]) -> list[Fault]:
+    try:
+        look()
+    except Fault as fault:
+        return [fault]
+    return []
+
+
+def _say_access_points(config: ServerConfig, say: Callable[[str], None]) -> None:
     points = addresses.of_access_points(config)
     say(f"access points: {', '.join(f'{name} ({_listed(found)})' for name, found in points.items())}")
-    wait_for_interfaces(config, loaded.path, say)
-    scan = scan_fabric(config, say)
-    derived = derive(config, read_host())
-    domain = fault_domain(config, folder=folder)
-    say(f"fault domain: {domain}")
-    check_net_class(config, scan)
-    return Ready(loaded=loaded, scan=scan, derived=derived, domain=domain)
 
 
-def check_settings(config: ServerConfig, path: str) -> None:
-    """Check what a configuration may lack as long as nothing is started.
+def settings_faults(config: ServerConfig, path: str) -> Iterator[Fault]:
+    """Yield what is wrong of all that a configuration may lack as long as nothing is started.
 
-    :raises Fault: 707 without a provider; 2364 if the socket folder is missing, or, without engines, the place of the control metadata.
+    Fault 707 without a provider; 2364 if the socket folder is missing, or, without engines, the place of the control metadata.
     """
     if not config.provider:
-        raise Fault(codes.SERVER_CONFIG_BAD_PROVIDER, object=path)
+        yield Fault(codes.SERVER_CONFIG_BAD_PROVIDER, object=path)
     if not config.engines and not config.control_metadata.path:
         reason = "without engines, there is no place for the data of the management service"
-        raise _impossible(path, reason, "set 'control_metadata: path:'")
+        yield _impossible(path, reason, "set 'control_metadata: path:'")
     if not os.path.isdir(config.socket_dir):
         reason = f"the folder of the sockets, {config.socket_dir}, does not exist"
-        raise _impossible(path, reason, f"make it ('install -d -o daos_server -g daos_server {config.socket_dir}') or set 'socket_dir'")
+        yield _impossible(path, reason, f"make it ('install -d -o daos_server -g daos_server {config.socket_dir}') or set 'socket_dir'")
 
 
 def interfaces_of(config: ServerConfig) -> tuple[str, ...]:
     """Return the fabric interfaces of all engines, in their order, each once."""
-    names = (name.strip() for index in range(len(config.engines)) for name in config.fabric(index).interface.split(","))
+    names = (name for index in range(len(config.engines)) for name in config.fabric(index).interfaces)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def wait_for_interfaces(config: ServerConfig, path: str, say: Callable[[str], None]) -> None:
-    """Wait until every fabric interface is up, and see that it has an address.
+def interface_faults(config: ServerConfig, path: str, say: Callable[[str], None], *, deadline_s: float) -> list[Fault]:
+    """Wait until every fabric interface is up, see that it has an address, and return what is wrong.
 
-    :raises Fault: from the wait if one is down or does not come up; 2364 for one without an address.
+    Faults from the wait for one that is down or does not come up; 2364 for each without an address.
+
+    :param deadline_s: seconds to wait for those that may come up by themselves.
     """
     from daos_server.network.ready import wait_ready
 
     names = interfaces_of(config)
     if not names:
-        return
-    wait_ready(names, READY_DEADLINE_S)
+        return []
+    faults = _faults_of(lambda: wait_ready(names, deadline_s))
     have = addresses.of_interfaces()
     for name in names:
         if name in _network_interfaces() and not have.get(name):
             reason = f"the fabric interface {name} has no network address"
-            raise _impossible(path, reason, f"give it one ('ip address add ADDRESS/BITS dev {name}', or by the host's network settings)")
-    say(f"fabric interfaces: {', '.join(f'{name} ({_listed(have.get(name, frozenset()))})' for name in names)}, ready")
+            remedy = f"give it one ('ip address add ADDRESS/BITS dev {name}', or by the host's network settings)"
+            faults.append(_impossible(path, reason, remedy))
+    if not faults:
+        say(f"fabric interfaces: {', '.join(f'{name} ({_listed(have.get(name, frozenset()))})' for name in names)}, ready")
+    return faults
 
 
 def scan_fabric(config: ServerConfig, say: Callable[[str], None]) -> FabricScan:
@@ -129,7 +146,7 @@ def check_net_class(config: ServerConfig, scan: FabricScan) -> None:
     :raises Fault: 613 for the first engine whose interface is of another class than that of engine 0.
     """
     classes = {each.device: each.net_class for each in scan.interfaces}
-    names = [config.fabric(index).interface.split(",")[0].strip() for index in range(len(config.engines))]
+    names = [config.fabric(index).interfaces[0] for index in range(len(config.engines))]
     known = [(index, name, classes[name]) for index, name in enumerate(names) if name in classes]
     for index, name, net_class in known:
         primary = known[0][2]

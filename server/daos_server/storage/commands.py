@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from daos_pbin.faults import Fault
 from daos_server.installation import Installation
@@ -18,12 +18,14 @@ from daos_server.plan import format as format_planner
 from daos_server.plan import prepare as prepare_planner
 from daos_server.plan import reset as reset_planner
 from daos_server.plan.affinity import affinity
+from daos_server.plan.scm import tiers
+from daos_server.plan.steps import Plan
 from daos_server.plan.wanted import from_config
-from daos_server.storage import facts, journal, ssds
+from daos_server.storage import facts, journal, scm, ssds
 from daos_server.storage.helper import LazyHelper
 from daos_server.storage.host_facts import read_host
 from daos_server.storage.lock import only_one
-from daos_server.storage.report import Report, Silent, partial_failure
+from daos_server.storage.report import Report, Silent, together
 from daos_server.storage.runner import Runner
 from daos_server.storage.scan import scan_report
 
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
     from daos_server.config.model import ServerConfig
     from daos_server.plan.affinity import Affinity
     from daos_server.plan.host import HostFacts
-    from daos_server.plan.steps import Plan
     from daos_server.plan.unfinished import Unfinished
     from daos_server.plan.wanted import Wanted
     from daos_server.storage.helper import Session, SessionFactory
     from daos_server.storage.report import Reporter
+
+Part = Literal["", "scm", "nvme"]
+"""What of a host's storage is meant; empty for all of it."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,24 @@ class Found(NamedTuple):
     wanted: Wanted
 
 
-async def plan_prepare(ctx: Context, *, force: bool = False) -> Plan:
-    """Plan hugepages and the drivers of SSDs; there is nothing to force."""
-    del force
+async def plan_prepare(ctx: Context, *, force: bool = False, only: Part = "", reporter: Reporter | None = None) -> Plan:
+    """Plan the devices of persistent memory, hugepages and the drivers of SSDs.
+
+    :param force: take memory allocation goals back that wait for the next start.
+    :param only: one part; empty for all.
+    """
     host, placed, wanted = ctx.found()
-    found = ssds.read() if wanted.nvme_devices else {}
-    return _noted(prepare_planner.plan_prepare(wanted, host, found), *placed.arithmetic, *placed.notices)
+    plan = Plan(command="prepare", digest=wanted.digest())
+    if only != "scm":
+        found = ssds.read() if wanted.nvme_devices else {}
+        plan = _noted(prepare_planner.plan_prepare(wanted, host, found), *placed.arithmetic, *placed.notices)
+    if only == "nvme":
+        return plan
+    async with ctx.helper(reporter or Silent()) as helper:
+        steps, standing = await scm.plan_prepare(ctx, wanted, helper, force=force)
+    if only and not steps and not standing:
+        plan = _noted(plan, "the configuration has no tier of class dcpm")
+    return replace(plan, steps=(*steps, *plan.steps), standing=(*standing, *plan.standing))
 
 
 async def plan_format(ctx: Context, *, force: bool = False, reporter: Reporter | None = None) -> Plan:
@@ -160,16 +176,12 @@ async def run(plan: Plan, ctx: Context, reporter: Reporter | None = None) -> Rep
 def foreseen(plan: Plan) -> Fault | None:
     """Return what a plan is going to fail with, as far as it knows: its refusals, or the parts that cannot be done."""
     faults = [part.fault for part in plan.standing if part.fault is not None]
-    if plan.refusals or not faults:
-        return refusal_of(plan)
-    return faults[0] if len(faults) == 1 else partial_failure([f"{fault.object} ({fault.code})" for fault in faults], len(plan.standing))
+    return refusal_of(plan) or together(faults, len(plan.standing))
 
 
 def refusal_of(plan: Plan) -> Fault | None:
     """Return the one fault that stands for a plan's refusals; None if it may run."""
-    if len(plan.refusals) < 2:
-        return plan.refusals[0] if plan.refusals else None
-    return partial_failure([f"{fault.object or fault.name} ({fault.code})" for fault in plan.refusals], len(plan.refusals))
+    return together(plan.refusals, len(plan.refusals))
 
 
 def _begin(plan: Plan, ctx: Context) -> journal.Journal | None:
@@ -201,5 +213,7 @@ async def scan(ctx: Context, *, reporter: Reporter | None = None) -> Report:
     host, placed, wanted = ctx.found()
     async with ctx.helper(reporter or Silent()) as helper:
         found = await facts.gather(wanted, helper, host)
+        rows, told = await scm.scan_rows(helper) if tiers(wanted) else ((), ())
     unfinished, note = _unfinished(ctx)
-    return scan_report(wanted, found, unfinished=unfinished is not None, notes=(*note, *placed.notices))
+    notes = (*note, *placed.notices, *told)
+    return scan_report(wanted, found, unfinished=unfinished is not None, notes=notes, pmem=rows)

@@ -22,6 +22,7 @@ from daos_pbin.messages import (
     ScmFormat,
     ScmUnmount,
 )
+from daos_server.plan.scm import PreparePmem
 from daos_server.plan.steps import (
     BindSsd,
     CleanHugepages,
@@ -39,8 +40,9 @@ from daos_server.plan.steps import (
     WipeSsd,
     WriteNvmeConf,
 )
-from daos_server.storage import files, folders, nvme_conf, nvme_steps
+from daos_server.storage import files, folders, nvme_conf, nvme_steps, scm
 from daos_server.storage.nvme_steps import failed, row
+from daos_server.storage.patience import Patient
 from daos_server.storage.report import Outcome, Report, Row
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Runner:
 
     def __init__(self, plan: Plan, helper: Helper, reporter: Reporter, journal: Journal | None = None) -> None:
         self._plan = plan
-        self._helper = helper
+        self._helper = Patient(helper, reporter)
         self._reporter = reporter
         self._journal = journal
         self._ended: dict[str, Row] = {}
@@ -86,8 +88,9 @@ class Runner:
             for problem in ended:
                 if problem is not None:
                     raise problem
-        rows = [*self._ended.values(), *self._beside, *(_standing_row(part) for part in self._plan.standing)]
-        return Report(command=self._plan.command, rows=tuple(sorted(rows, key=_place)), notes=self._plan.notes)
+        rows = [*self._ended.values(), *(_standing_row(part) for part in self._plan.standing)]
+        notes = (*self._plan.notes, *nvme_steps.notes_beside(self._beside))
+        return Report(command=self._plan.command, rows=(*sorted(rows, key=_place), *self._beside), notes=notes)
 
     async def _one(self, step: Step) -> None:
         if not self._begin(step):
@@ -167,6 +170,8 @@ class Runner:
                 return await _in_thread(lambda _stop: _write_conf(step))
             case SetHugepages():
                 return await self._set_hugepages(step)
+            case PreparePmem():
+                return await scm.run_prepare(step, self._helper, self._progress_of(step))
             case CleanHugepages():
                 cleaned = await self._helper.call(BdevPrepare(clean_hugepages_only=True))
                 return _changed(cleaned.changed), f"{len(cleaned.removed)} file(s) removed"

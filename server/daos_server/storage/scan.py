@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
@@ -25,24 +26,29 @@ if TYPE_CHECKING:
 HUGEPAGES = "/dev/hugepages"
 
 
-def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, notes: Sequence[str] = ()) -> Report:
+def scan_report(wanted: Wanted, facts: Storage, *, unfinished: bool, notes: Sequence[str] = (), pmem: Sequence[Row] = ()) -> Report:
     """Return the rows of a scan.
 
     :param unfinished: an interrupted format is on record.
     :param notes: what else there is to say, first.
+    :param pmem: the rows of the machine's persistent memory, if the configuration names any.
     """
     notes = [*notes]
     if unfinished:
         notes.append("an interrupted format is on record: 'daos_server storage format' completes it")
     if not wanted.engines:
         notes.append("the configuration has no engines")
-    rows = [*_host_rows(facts.host), *_metadata_rows(wanted, facts)]
+    rows = [*_host_rows(facts.host), *pmem, *_metadata_rows(wanted, facts)]
     for engine, state in zip(wanted.engines, facts.engines, strict=True):
         hidden = engine.has_meta_role and bool(wanted.metadata_device) and not facts.metadata_mount.kind
         rows += _engine_rows(engine, state, facts.ssds, conf_is_hidden=hidden)
-    if any(row.outcome is Outcome.UNKNOWN and row.fault is not None and row.fault.code != codes.SPDK_MISSING for row in rows):
+    if any(row.outcome is Outcome.UNKNOWN and row.fault is not None and _is_helpers(row.fault) for row in rows):
         notes.append("what is unknown could not be looked at, because the helper did not answer: run 'daos_server helper check'")
     return Report(command="scan", rows=tuple(rows), notes=tuple(notes))
+
+
+def _is_helpers(fault: Fault) -> bool:
+    return fault.code != codes.SPDK_MISSING and not is_its_own(fault)
 
 
 def _host_rows(host: HostFacts) -> Iterator[Row]:
@@ -138,11 +144,8 @@ def _file_words(found: FileState) -> str:
 
 def _not_seen(row: Row, fault: Fault) -> Row:
     """Return the row of something that could not be looked at: unknown if that is the helper's fault, failed if it is its own."""
-    outcome = Outcome.FAILED if is_its_own(fault) else Outcome.UNKNOWN
-    return Row(
-        engine=row.engine, tier=row.tier, subject=row.subject, action=row.action, outcome=outcome, detail=fault.description, fault=fault
-    )
+    return replace(row, outcome=Outcome.FAILED if is_its_own(fault) else Outcome.UNKNOWN, detail=fault.description, fault=fault)
 
 
 def _with(row: Row, outcome: Outcome, detail: str) -> Row:
-    return Row(engine=row.engine, tier=row.tier, subject=row.subject, action=row.action, outcome=outcome, detail=detail)
+    return replace(row, outcome=outcome, detail=detail)

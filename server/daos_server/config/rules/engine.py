@@ -28,6 +28,8 @@ STREAMS = frozenset(
     }
 )
 _ALL = "ALL"
+CORES_MAX = 1 << 16
+"""More than the kernel can be built for; above it, what is computed from the number would only hide the mistake."""
 
 
 def thread_counts(config: ServerConfig) -> Iterator[Problem]:
@@ -37,6 +39,8 @@ def thread_counts(config: ServerConfig) -> Iterator[Problem]:
         for key, value in (("targets", engine.targets), ("nr_xs_helpers", engine.nr_xs_helpers), ("first_core", engine.first_core)):
             if value < 0:
                 yield Problem((*where, key), f"{value} is negative", "use 0 or more" if key != "targets" else "use 1 or more")
+            if value > CORES_MAX:
+                yield Problem((*where, key), f"{value} is more than any machine has cores", "use no more than one NUMA node has ('lscpu')")
         if engine.first_core > 0 and engine.pinned_numa_node is not None:
             yield Problem((*where, "first_core"), "is set, and so is pinned_numa_node", "remove one of the two")
 
