@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Final
 
 from msgspec import Struct
 
 from daos_bindings.linux import syscalls
 from daos_helper.filesystems import Option
-from daos_helper.paths import NO_LINKS
 from daos_helper.privileges import ATTACH_EXT4, ATTACH_TMPFS, DETACH, INSPECT_EXT4
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -82,10 +82,12 @@ def inspect_ext4(device: str, number: tuple[int, int], folder: str, *, settled: 
         mount = _mount("ext4", device, options, ATTRIBUTES | syscalls.MOUNT_ATTR_RDONLY)
         _check_number(mount, device, number)
         try:
-            os.close(syscalls.openat2(mount, folder, os.O_PATH | os.O_DIRECTORY, resolve=NO_LINKS | syscalls.RESOLVE_BENEATH))
-        except (FileNotFoundError, NotADirectoryError):
+            found = os.stat(folder, dir_fd=mount, follow_symlinks=False).st_mode
+        except FileNotFoundError:
             return {"has_data": False}
-        return {"has_data": True}
+        if stat.S_ISLNK(found):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+        return {"has_data": stat.S_ISDIR(found)}
 
     return (yield from perform(Step(INSPECT_EXT4, device, run=run), Inspected))
 
@@ -95,7 +97,7 @@ def detach(target: str, parent_fd: int, name: str, mount_id: int) -> Work[Detach
 
     def run(_io: WorkerIO) -> Built:
         os.fchdir(parent_fd)
-        found = syscalls.openat2(parent_fd, name, os.O_PATH | os.O_NOFOLLOW, resolve=NO_LINKS)
+        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)  # openat: seccomp sees its flags
         try:
             identity = syscalls.statx_mount(found)
         finally:

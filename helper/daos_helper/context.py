@@ -16,6 +16,7 @@ class Context(Struct, frozen=True):
     """The surroundings of one request.
 
     :param account: the server's account, which owns what is made; never a field of a request.
+    :param state: path of the helper's folder under /var/lib, for what must be known after a reboot.
     :param log: sends a line to the caller's log.
     """
 
@@ -23,4 +24,5 @@ class Context(Struct, frozen=True):
     policy: Policy
     file: PolicyFile
     run: RunDirectory
+    state: str
     log: Callable[[str], None]

@@ -81,6 +81,7 @@ class Task:
         self.locks: list[Lock] = []
         self.resources: tuple[str, ...] = ()
         self.log_left = LOG_BUDGET
+        self.stepped = False
 
 
 class Dispatcher:
@@ -97,6 +98,7 @@ class Dispatcher:
         self._queue: list[Task] = []
         self._starting = False
         self._left_behind: list[Worker] = []
+        self._unconfined = ""
         self._fork: Callable[[Step, Identity, tuple[int, ...]], Worker] | None = None
 
     # Requests
@@ -144,7 +146,8 @@ class Dispatcher:
     def _authorise(self, task: Task, method: Method, request: Request[Result]) -> Context:
         policy = self._policy.current()
         self._policy.check_method(policy, task.name)
-        context = Context(self._account, policy, self._policy, self._run_directory(), lambda text: self._log(task, text))
+        run, state = self._run_directory(), self._monitor.paths.state
+        context = Context(self._account, policy, self._policy, run, state, lambda text: self._log(task, text))
         method.authorise(request, context)
         return context
 
@@ -235,7 +238,8 @@ class Dispatcher:
 
     def _start(self, task: Task, step: Step) -> None:
         if self._fork is None:
-            self._fork = _ready_to_fork()
+            self._fork, self._unconfined = _ready_to_fork()
+        task.stepped = True
         process = self._fork(step, self._worker_account, tuple(lock.descriptor for lock in task.locks))
         task.running = Running(step, process)
         self._monitor.watch(process.answers, lambda: self._read_answers(task))
@@ -411,6 +415,8 @@ class Dispatcher:
             milliseconds = round((time.monotonic() - task.started) * 1000, 1)
             verdict = "done" if fault is None else "failed" if task.work is not None else "refused"
             values |= {"verdict": verdict, "duration_ms": milliseconds, "fault": fault.code if fault else 0}
+            if task.stepped and self._unconfined:
+                values["unconfined"] = self._unconfined
         self._monitor.audit.line(changes=changes, values=values)
 
     def shut_down(self) -> None:
@@ -431,16 +437,20 @@ class Dispatcher:
             self._audit(task, "end", changes=self._changes(task), fault=closed)
 
 
-def _ready_to_fork() -> Callable[[Step, Identity, tuple[int, ...]], Worker]:
-    """Load, once and before the first fork, what every worker inherits; a session that needs no worker does without."""
+def _ready_to_fork() -> tuple[Callable[[Step, Identity, tuple[int, ...]], Worker], str]:
+    """Load, once and before the first fork, what every worker inherits; a session that needs no worker does without.
+
+    :returns: what starts a worker, and how the kernel cannot confine it, for the audit line.
+    """
     from daos_bindings.linux import capabilities
+    from daos_helper.confinement import kernel
     from daos_helper.worker import start
 
     capabilities.last_capability()
     # What is there now is never freed: telling the collector so keeps forked workers from copying its pages.
     gc.collect()
     gc.freeze()
-    return start
+    return start, ",".join(kernel().lacks)
 
 
 def _wait_until(process: Worker, deadline: float) -> None:

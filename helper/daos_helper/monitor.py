@@ -46,14 +46,16 @@ class Paths:
     :ivar audit: the audit file of last resort.
     :ivar account: the file that the server's account owns.
     :ivar worker: the file that daos_helper owns.
+    :ivar state: the helper's folder under /var/lib, for what must be known after a reboot.
     """
 
-    def __init__(self, *, policy: str, run: str, audit: str, account: str, worker: str) -> None:
+    def __init__(self, *, policy: str, run: str, audit: str, account: str, worker: str, state: str) -> None:
         self.policy = policy
         self.run = run
         self.audit = audit
         self.account = account
         self.worker = worker
+        self.state = state
 
 
 class Monitor:

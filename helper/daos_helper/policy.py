@@ -24,7 +24,7 @@ DEFAULT_ROOTS: Final = ("/mnt/daos", "/mnt/daos#", "/var/lib/daos", "/var/daos")
 """Mount roots without a policy file; ``#`` at the end of a component stands for a decimal number."""
 NUMBER_DIGITS: Final = 3
 """Digits of a number that ``#`` stands for: no host has a thousand engines, and mount points shall not be endless."""
-OFF_BY_DEFAULT: Final = frozenset({"NvmeFirmwareQuery", "NvmeFirmwareUpdate"})
+OFF_BY_DEFAULT: Final = frozenset({"NvmeFirmwareQuery", "NvmeFirmwareUpdate", "ScmFirmwareQuery", "ScmFirmwareUpdate"})
 """Methods that work only where the policy switches them on."""
 SERVABLE_DRIVERS: Final = frozenset({"loop", "nbd", "ublk"})
 """Drivers behind which an unprivileged account may sit: refused unless the policy names the device."""
@@ -37,8 +37,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param mount_roots: folders at or below which storage may be mounted; ``#`` ends a component with a number.
     :param devices_allow: device paths that may be used although they are loop, nbd, a partition of the system disk, or
-        carry a foreign signature that a forced format would destroy; PCI addresses stand for all namespaces of a controller.
-    :param devices_deny: device paths and PCI addresses that are never touched.
+        carry a foreign signature that a forced format would destroy; PCI addresses stand for all of a controller, which may then
+        be given away without anybody having looked into it.
+    :param devices_deny: device paths and PCI addresses that are never changed or given away.
     :param methods_off: methods that are refused.
     :param methods_on: methods that are allowed although they are off by default (``OFF_BY_DEFAULT``).
     :param target_users: further accounts, name to uid, that hugepages may be given to.
@@ -108,6 +109,8 @@ class PolicyFile:
 
         try:
             table = tomllib.loads(text.decode())
+            if unknown := next((key for key in table if key not in Policy.__struct_fields__), ""):
+                raise self._invalid(f"it has the key '{unknown}', which is none of {', '.join(Policy.__struct_fields__)}")
             policy = convert(table, Policy)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, RecursionError) as error:
             raise self._invalid(str(error)) from error
@@ -157,15 +160,25 @@ class PolicyFile:
         """
         for denied in policy.devices_deny:
             if is_pci(denied):
-                if denied.lower() in addresses:
-                    left = tuple(other for other in policy.devices_deny if other.lower() not in addresses)
+                if not spellings(denied).isdisjoint(addresses):
+                    left = tuple(other for other in policy.devices_deny if spellings(other).isdisjoint(addresses))
                     raise self.refuse(f"{path} is, or belongs to, {denied} in devices_deny", _line("devices_deny", left), path)
                 continue
             number = device_number(denied)
             if number is None:
-                raise self._invalid(f"devices_deny names {denied}, which is no block device now: correct it or take it out")
+                line = _line("devices_deny", tuple(other for other in policy.devices_deny if other != denied))
+                raise self._invalid(f"devices_deny names {denied}, which is no block device now; without it: {line}")
             if number in numbers:
                 raise self.refuse(f"{path} is, or belongs to, {denied} in devices_deny", self.deny_line(policy, number), path)
+
+    def user_line(self, policy: Policy, name: str, uid: int | None) -> str:
+        """Return the line that would make somebody a target user, beside those that there are.
+
+        :param uid: None if it is not known here.
+        """
+        users = {user: str(number) for user, number in policy.target_users.items()} | {name: "UID" if uid is None else str(uid)}
+        line = "target_users = { " + ", ".join(f"{_quoted(user)} = {number}" for user, number in users.items()) + " }"
+        return line if uid is not None else f'{line}, where UID stands for the number that "id -u {name}" prints'
 
     def deny_line(self, policy: Policy, rdev: int) -> str:
         """Return the devices_deny line without the device."""
@@ -191,8 +204,20 @@ def _matches(root: tuple[str, ...], parts: tuple[str, ...]) -> int:
 
 
 def names_function(entries: tuple[str, ...], addresses: frozenset[str]) -> bool:
-    """Tell whether one of root's entries is one of those PCI addresses."""
-    return any(entry.lower() in addresses for entry in entries)
+    """Tell whether one of root's entries is one of those PCI addresses; one that could mean two is only what it says literally."""
+    meant = (spellings(entry) if len(_meanings(entry)) == 1 else {entry.lower()} for entry in entries)
+    return any(not addresses.isdisjoint(names) for names in meant)
+
+
+def spellings(entry: str) -> frozenset[str]:
+    """Return an entry as DAOS and as the kernel would spell it, however root wrote it; nothing for what is no PCI address."""
+    return _meanings(entry) | ({entry.lower()} if is_pci(entry) else set())
+
+
+def _meanings(entry: str) -> frozenset[str]:
+    """Return the functions that an entry can mean: ``10000:01:00.0`` is one in DAOS' spelling and another one in the kernel's."""
+    found = (pci_address.parse(entry), pci_address.parse_kernel(entry.lower()))
+    return frozenset(str(address) for address in found if address is not None)
 
 
 def is_pci(entry: str) -> bool:
@@ -216,4 +241,9 @@ def device_number(path: str) -> int | None:
 
 def _line(key: str, values: tuple[str, ...]) -> str:
     """Return a TOML line that sets the key to the list."""
-    return f"{key} = [" + ", ".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "]"
+    return f"{key} = [" + ", ".join(_quoted(value) for value in values) + "]"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as TOML writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -75,6 +75,7 @@ class RunDirectory:
         finally:
             os.close(descriptor)
         os.rename(name + ".new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        os.fsync(self._folder)
 
     def read(self, name: str) -> bytes | None:
         """Return a record, or None if there is none."""
@@ -97,6 +98,11 @@ class RunDirectory:
             os.unlink(name, dir_fd=self._folder)
         except FileNotFoundError:
             return
+        os.fsync(self._folder)
+
+    def close(self) -> None:
+        """Let go of the folder; locks stay with who has them."""
+        os.close(self._folder)
 
 
 class Lock:

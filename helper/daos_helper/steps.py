@@ -36,6 +36,7 @@ class Step:
     :param keep: descriptors that the worker keeps; all others are closed before the drop.
     :param run: the work of a step in Python; None for a program.
     :param program: argument vector of a program, with an absolute path first; None for Python.
+    :param into: a file in memory, among those in ``keep``, that gets what a program prints on standard output; the log without.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Step:
         keep: tuple[int, ...] = (),
         run: Callable[[WorkerIO], Built] | None = None,
         program: tuple[str, ...] | None = None,
+        into: int | None = None,
     ) -> None:
         if (run is None) == (program is None):
             raise ValueError("a step is either a function or a program")
@@ -54,6 +56,7 @@ class Step:
         self.keep = keep
         self.run = run
         self.program = program
+        self.into = into
 
 
 class Exit(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,28 +3,34 @@
 
 The order is the point.  Standard output and error become the log pipe before any foreign library is loaded; every
 descriptor that the step does not need is closed; privileges are dropped for good and the drop is proved; the parent's death
-is made the worker's own; then the step runs.
+is made the worker's own; the code that the step needs is loaded; then the worker is confined to its row's paths and system
+calls, and the step runs.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import resource
 import signal
 from typing import Final, NoReturn
 
 from daos_bindings.linux import privileges, syscalls
+from daos_helper import confinement
 from daos_helper.accounts import Identity
 from daos_helper.privileges import Row
 from daos_helper.process import Worker
 from daos_helper.steps import Step
+from daos_pbin import catalogue as _words_of_faults  # noqa: F401 - a confined worker cannot load them any more
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.frames import ANSWER_LIMIT, encode
 
 DROP_FAILED: Final = 125
 """Exit status of a worker that could not even say why it could not drop its privileges."""
+INTO_LIMIT: Final = 2 << 20
+"""Bytes of a program's standard output where a file in memory takes it: a longer one ends the program."""
 ACCOUNT_TASKS: Final = 2048
 """The most processes and threads that daos_helper may have in all while a step with threads runs: the kernel counts by user."""
 
@@ -65,6 +71,8 @@ def start(step: Step, worker_account: Identity, locks: tuple[int, ...]) -> Worke
     :raises OSError: if there is no process or descriptor to be had.
     """
     monitor = os.getpid()
+    confinement.kernel()
+    confinement.filter_of(step.row.calls)
     answers, answers_end = os.pipe2(os.O_CLOEXEC)
     output, output_end = os.pipe2(os.O_CLOEXEC)
     try:
@@ -95,6 +103,8 @@ def _become_worker(
     try:
         gc.disable()
         _standard_descriptors(output)
+        if step.into is not None:
+            _print_into(step.into)
         _close_all_but((answers, *step.keep, *locks))
         channel = Channel(answers)
         try:
@@ -118,6 +128,11 @@ def _standard_descriptors(output: int) -> None:
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+
+
+def _print_into(file: int) -> None:
+    os.dup2(file, 1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (INTO_LIMIT, INTO_LIMIT))
 
 
 def _close_all_but(keep: tuple[int, ...]) -> None:
@@ -153,18 +168,30 @@ def _limit_tasks(threads: int) -> None:
 def _work(step: Step, channel: Channel, locks: tuple[int, ...]) -> int:
     """Do the step: call its function and return 0, or become its program."""
     if step.program is not None:
-        _become_program(step.program, (*step.keep, *locks))
+        _become_program(step, step.program, locks)
+    for name in step.row.loads:
+        importlib.import_module(name)
+    _confine(step)
     if step.run is not None:
         channel.done(step.run(channel))
     return 0
 
 
-def _become_program(program: tuple[str, ...], descriptors: tuple[int, ...]) -> NoReturn:
+def _confine(step: Step) -> None:
+    try:
+        confinement.enter(step.row, step.keep, step.program[0] if step.program else None)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise Fault(codes.HELPER_PRIVILEGE_DROP_FAILED, step=step.row.step, reason=reason) from error
+
+
+def _become_program(step: Step, program: tuple[str, ...], locks: tuple[int, ...]) -> NoReturn:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and a program would inherit that
         signal.signal(number, signal.SIG_DFL)
-    for descriptor in descriptors:
+    for descriptor in (*step.keep, *locks):
         os.set_inheritable(descriptor, True)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    _confine(step)
     os.execve(program[0], program, environment)  # noqa: S606 - an absolute path, arguments of ours, a constant environment
 
 

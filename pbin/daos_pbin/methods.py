@@ -11,6 +11,8 @@ NVME_METHODS = (
     "NvmeFirmwareUpdate",
 )
 """Those whose types and code are loaded only when the first of them is called."""
+PMEM_METHODS = ("ScmScan", "ScmPrepare", "ScmFirmwareQuery", "ScmFirmwareUpdate")
+"""Likewise, for persistent memory."""
 METHODS = (
     PING,
     "ScmCheckFormat",
@@ -24,4 +26,5 @@ METHODS = (
     "BdevPrepare",
     "HelperPolicy",
     *NVME_METHODS,
+    *PMEM_METHODS,
 )

@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from daos_pbin.faults import FIELD_LIMIT, Fault
 from daos_pbin.messages import PathText, Request, Result, UserName, Words
 from daos_pbin.nvme import NAMESPACES_LIMIT, U32, U64, ControllerRecord
+from daos_pbin.wire_fault import WireFault as WireFault
 
 MAX_CONTROLLERS = 1024
 
@@ -27,33 +27,10 @@ DriverName = Annotated[str, Meta(max_length=64)]
 GroupNumber = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 """Number of an IOMMU group; -1 for none."""
 Reasons = Annotated[tuple[Words, ...], Meta(max_length=64)]
-FaultText = Annotated[str, Meta(max_length=FIELD_LIMIT)]
 
 UserDriver = Literal["vfio-pci", "uio_pci_generic"]
 Outcome = Literal["done", "already", "skipped", "failed"]
 Source = Literal["kernel", "spdk", "none"]
-
-
-class WireFault(Struct, frozen=True, forbid_unknown_fields=True):
-    """A fault as a value, for a row of an answer."""
-
-    code: Annotated[int, Meta(ge=0, le=2**31 - 1)]
-    domain: FaultText
-    description: FaultText
-    object: FaultText
-    cause: FaultText
-    resolution: FaultText
-
-    @classmethod
-    def of(cls, fault: Fault) -> WireFault:
-        """Make the value of a fault."""
-        wire = fault.to_wire()
-        code, *texts = wire.values()
-        return cls(int(code), *(str(text) for text in texts))
-
-    def fault(self) -> Fault:
-        """Make the fault again."""
-        return Fault.from_wire({name: getattr(self, name) for name in self.__struct_fields__})
 
 
 class DeviceResult(Struct, frozen=True, forbid_unknown_fields=True):

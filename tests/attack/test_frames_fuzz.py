@@ -165,6 +165,10 @@ BREACHES = {
     "method is a dunder": frame(pack(envelope_with(method="__class__"))),
     "method too long": frame(pack(envelope_with(method="P" * 65))),
     "payload is no map": frame(pack(envelope_with(payload=[]))),
+    "cancel without an id": frame(pack({"type": "cancel"})),
+    "cancel of the session": frame(pack({"type": "cancel", "id": 0})),
+    "cancel of a negative id": frame(pack({"type": "cancel", "id": -1})),
+    "cancel of true": frame(pack({"type": "cancel", "id": True})),
     "cancel with a method": frame(pack({"type": "cancel", "id": 1, "method": "Ping"})),
 }
 

@@ -13,20 +13,24 @@ import pytest
 from hostile import Message, OpenSession, Watch, ping
 from installed import Installation
 
-from daos_bindings.linux import pci
+from daos_bindings.linux import hugepages, pci
 from daos_helper.audit import read_path
 from daos_pbin import codes
 from daos_pbin.envelope import SESSION_ID
 from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
 from daos_pbin.nvme_messages import NVME_REQUESTS
+from daos_pbin.pmem import SOCKETS_LIMIT
+from daos_pbin.pmem_messages import PMEM_REQUESTS
 
 Place = tuple[str | int, ...]
 """Where a field is in a payload: keys of maps and indexes of lists."""
 
-REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS | PMEM_REQUESTS
 MISSING_ADDRESS = "0000:ff:1f.7"
 """Where no machine has an NVMe controller."""
 MISSING_DEVICE = "/dev/daos-attack/no-such-device"
+MISSING: dict[int | None, str] = {14: MISSING_ADDRESS, 21: "8089-a2-1748-ffffffff", 24: "namespace9999.9"}
+"""Names of nothing, by the length that their type allows: a controller's, a memory module's, a namespace's."""
 
 
 def values(base: Path) -> list[object]:
@@ -44,6 +48,7 @@ def values(base: Path) -> list[object]:
         MISSING_ADDRESS + "\n", MISSING_ADDRESS + "\0", "0000:ff:1F.7", "0000:ff:1f", "../" + MISSING_ADDRESS, "0000:ff:1f.7/..",
         "\u0660000:ff:1f.7", "ffffff:ff:ff.ff", "0ff1f7:ff:1f.7", "vfio-pci", "nvme", "pci-stub",
         [], [[]], [None], ["/etc"], [MISSING_ADDRESS] * 2, [MISSING_ADDRESS] * 1025,
+        [{"node": 1023, "count": 1}] * 257, [{"node": 1023, "count": 1, "uid": 0}],
         [0] * 300, {}, {"": ""}, {"device": "/dev/null"}, {"size_gib": -1}, {"a": {"b": {"c": {}}}},
         b"/etc", msgpack.ExtType(1, b"x"),
     ]  # fmt: skip
@@ -55,6 +60,8 @@ def sample(kind: msgspec.inspect.Type, base: Path) -> object:
         fields = {field.encode_name: sample(field.type, base) for field in kind.fields}
         if "blocked" in fields:  # so that no value in any other field can bind a controller of this machine
             fields["blocked"] = [str(function.address) for function in pci.scan().controllers] or [MISSING_ADDRESS]
+        if "plan_only" in fields:  # likewise for persistent memory: a plan only, and for a socket that no machine has
+            fields |= {"plan_only": True, "socket": SOCKETS_LIMIT - 1}
         return fields | ({"device": MISSING_DEVICE} if "device" in fields else {})
     if isinstance(kind, msgspec.inspect.VarTupleType):
         return [sample(kind.item_type, base)]
@@ -65,8 +72,8 @@ def sample(kind: msgspec.inspect.Type, base: Path) -> object:
     if isinstance(kind, msgspec.inspect.IntType):
         return 1
     if isinstance(kind, msgspec.inspect.StrType):
-        if kind.max_length == 14:
-            return MISSING_ADDRESS
+        if kind.max_length in MISSING:
+            return MISSING[kind.max_length]
         return f"{base}/missing/engine0" if kind.max_length == 4095 else ""
     if isinstance(kind, msgspec.inspect.LiteralType):
         return kind.values[0]
@@ -184,7 +191,7 @@ def test_hostile_values_are_answered_once_and_written_down(
     base: Path, audit_log: Path, watch: Watch, open_session: OpenSession, installation: Installation, method: str
 ) -> None:
     with open(installation.layout.policy_file, "a") as policy:
-        policy.write('methods_on = ["NvmeFirmwareQuery", "NvmeFirmwareUpdate"]\n')
+        policy.write('methods_on = ["NvmeFirmwareQuery", "NvmeFirmwareUpdate", "ScmFirmwareQuery", "ScmFirmwareUpdate"]\n')
     watch.start()
     (base / "link").symlink_to("/etc")
     (base / "passwd").symlink_to("/etc/passwd")
@@ -200,6 +207,37 @@ def test_hostile_values_are_answered_once_and_written_down(
     assert codes.HELPER_INTERNAL not in attacker.codes, "no value meets a defect of ours"
     assert count_pairs(audit_log, method) == (answered, answered)
     assert watch.changes() == []
+
+
+def test_hostile_values_of_a_prepare_that_the_policy_allows(
+    base: Path, audit_log: Path, watch: Watch, open_session: OpenSession, installation: Installation
+) -> None:
+    """What of them is valid adds at most a page, or gives hugetlbfs to the account; a reset undoes it."""
+    if not hugepages.default_size_kib():
+        pytest.skip("this kernel has no hugepages")
+    Path(installation.layout.policy_file).write_text(f'mount_roots = ["{base}"]\n', encoding="utf-8")
+    watch.start()
+    before = pages()
+    attacker = Attacker(open_session)
+    hostile = attacks("BdevPrepare", base)
+    try:
+        for payload in hostile:
+            attacker.attack("BdevPrepare", payload)
+    finally:
+        attacker.attack("BdevPrepare", {"reset": True})
+    attacker.leave(0)
+    answered = sum(attacker.codes.values())
+    assert answered + attacker.breaches == len(hostile) + 1
+    assert attacker.codes.keys() >= {0, codes.HELPER_MESSAGE_INVALID, codes.HELPER_POLICY_REFUSED}
+    assert codes.HELPER_INTERNAL not in attacker.codes
+    assert count_pairs(audit_log, "BdevPrepare") == (answered, answered)
+    assert pages() == before
+    assert watch.changes() == []
+
+
+def pages() -> dict[int, int]:
+    """Return the hugepages of every NUMA node."""
+    return {node: hugepages.read_node(node, hugepages.default_size_kib()).total for node in hugepages.nodes()}
 
 
 def test_methods_are_those_of_the_table() -> None:

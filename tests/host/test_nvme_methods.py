@@ -15,10 +15,14 @@ from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.messages import Request, Result
 from daos_pbin.nvme_messages import (
+    MAX_CONTROLLERS,
     BdevBind,
+    BdevBindResult,
     BdevFormat,
+    BdevFormatResult,
     BdevRestore,
     BdevScan,
+    BdevScanResult,
     NvmeFirmwareQuery,
     NvmeFirmwareUpdate,
     WireFault,
@@ -31,9 +35,7 @@ ABSENT = "0000:ff:1f.7"
 @pytest.fixture
 def helper(installation: Installation) -> Iterator[PlainSession]:
     """A session of the server's account."""
-    account = installation.account
-    become = ["/usr/bin/setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
-    with PlainSession([*become, str(installation.helper)]) as session:
+    with PlainSession(installation.helper_of_account) as session:
         yield session
 
 
@@ -89,6 +91,37 @@ def test_a_stranger_gets_no_controller(helper: PlainSession) -> None:
     refused = fault_of(helper, BdevBind((ABSENT,), target_user="mallory"))
     assert refused.code == codes.HELPER_POLICY_REFUSED
     assert "mallory" in refused.resolution
+
+
+def test_the_line_for_a_new_user_lets_it_pass_and_keeps_the_others(helper: PlainSession, policy: Path) -> None:
+    policy.write_text("target_users = { bench = 4711 }\n")
+    policy.chmod(0o644)
+    refused = fault_of(helper, BdevBind((ABSENT,), target_user="nobody"))
+    assert refused.code == codes.HELPER_POLICY_REFUSED
+    line = refused.resolution.partition("command: ")[2]
+    policy.write_text(line)
+    for user in ("nobody", "bench"):
+        (row,) = helper.call(BdevBind((ABSENT,), target_user=user)).devices
+        assert row.fault is not None
+        assert row.fault.code == codes.BDEV_NOT_FOUND, "there is none, but the user is no matter"
+
+
+@pytest.mark.parametrize("kind", [BdevBind, BdevRestore, BdevScan, BdevFormat])
+def test_as_many_as_can_be_asked_for_are_answered(helper: PlainSession, kind: type[BdevBind | BdevRestore | BdevScan | BdevFormat]) -> None:
+    every = tuple(f"fffe:{number >> 5:02x}:{number & 31:02x}.7" for number in range(MAX_CONTROLLERS))
+    answer = helper.call(kind(every))
+    assert isinstance(answer, BdevBindResult | BdevScanResult | BdevFormatResult)
+    assert len(answer.devices if isinstance(answer, BdevBindResult) else answer.controllers) == MAX_CONTROLLERS
+
+
+def test_the_trail_says_which_controllers_it_was_about(helper: PlainSession, installation: Installation) -> None:
+    several = tuple(f"0000:ff:1f.{number}" for number in range(8))
+    many = tuple(f"fffe:{number:02x}:1f.7" for number in range(200))
+    assert len(helper.call(BdevFormat(several)).controllers) == len(several)
+    assert len(helper.call(BdevFormat(many)).controllers) == len(many)
+    lines = [line for line in Path(installation.layout.audit_log).read_text().splitlines() if " method=BdevFormat " in line]
+    assert " ".join(several) in lines[-4]
+    assert f"{many[29]} and 170 more" in lines[-1]
 
 
 def test_firmware_methods_are_off_until_the_policy_switches_them_on(helper: PlainSession, policy: Path, tmp_path: Path) -> None:

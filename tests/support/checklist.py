@@ -39,6 +39,7 @@ TRICK = f"{ENTRY}trick_leaves_no_trace_in_the_monitor"
 VARIABLES = f"{ENTRY}variables_of_the_caller_do_not_arrive"
 BREACH = f"{FRAMES}breach_of_the_protocol_ends_the_session_with_one_fault"
 HOSTILE_VALUES = f"{VALUES}hostile_values_are_answered_once_and_written_down"
+PREPARE = f"{VALUES}hostile_values_of_a_prepare_that_the_policy_allows"
 
 CHECKLIST: tuple[Attack, ...] = (
     Attack("1", "no arguments, long ones, further ones", (TRICK, f"{ENTRY}long_and_many_arguments_are_ignored")),
@@ -187,9 +188,17 @@ CHECKLIST: tuple[Attack, ...] = (
             f"{STORAGE}device_under_another_name_is_the_same_device",
         ),
     ),
-    Attack("38", "PCI addresses", ("unit/test_bindings_pci.py::test_anything_else_is_no_address", HOSTILE_VALUES)),
+    Attack(
+        "38",
+        "PCI addresses",
+        (
+            "unit/test_bindings_pci.py::test_anything_else_is_no_address",
+            HOSTILE_VALUES,
+            "unit/test_nvme_judgement.py::test_what_root_denies_is_denied_however_root_spells_it",
+        ),
+    ),
     Attack("39", "strings that are options, lists, commands, too long", (HOSTILE_VALUES, f"{STORAGE}target_user_must_be_in_the_policy")),
-    Attack("40", "numbers at every bound", (HOSTILE_VALUES, f"{MONITOR}hostile_value_is_one_fault")),
+    Attack("40", "numbers at every bound", (HOSTILE_VALUES, f"{MONITOR}hostile_value_is_one_fault", PREPARE)),
     Attack(
         "41",
         "system calls and programs that fail",

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
-from daos_pbin import envelope, messages, nvme_messages
+from daos_pbin import envelope, messages, nvme_messages, pmem_messages
 from daos_pbin.frames import ANSWER_LIMIT, HEADER_SIZE, REQUEST_LIMIT, FrameError, FrameReader, decode, encode
 from daos_pbin.methods import METHODS, PING
 
-REQUESTS = {**messages.REQUESTS, **nvme_messages.NVME_REQUESTS}
+REQUESTS = {**messages.REQUESTS, **nvme_messages.NVME_REQUESTS, **pmem_messages.PMEM_REQUESTS}
 TYPES = [*REQUESTS.values(), *(request.result_type for request in REQUESTS.values())]
 """Every payload of both directions."""
 

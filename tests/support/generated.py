@@ -15,9 +15,10 @@ import msgspec
 
 from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
 from daos_pbin.nvme_messages import NVME_REQUESTS
+from daos_pbin.pmem_messages import PMEM_REQUESTS
 
-REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
-MACHINES: tuple[str, ...] = ("BdevPrepare", *NVME_REQUESTS)
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS | PMEM_REQUESTS
+MACHINES: tuple[str, ...] = ("BdevPrepare", *NVME_REQUESTS, *PMEM_REQUESTS)
 """Methods whose valid requests are about the whole machine, not about a place: a policy switches them off before an attack."""
 MISSING_DEVICE = "/dev/daos-attack/no-such-device"
 

@@ -25,8 +25,8 @@ NVME_IO_CONTROLLER = 0x010802
 """Class of a controller that serves namespaces; 0x010803 is an administrative one, which has none."""
 
 VENDOR_INTEL = 0x8086
-VMD_DEVICES = frozenset({0x201D, 0x28C0, 0x467F, 0x4C3D, 0x7D0B, 0x9A0B, 0xA77F, 0xAD0B, 0xB06F, 0xB60B})
-"""Device ids of Intel VMDs (drivers/pci/controller/vmd.c, vmd_ids)."""
+VMD_DEVICES = frozenset({0x201D, 0x28C0, 0x467F, 0x4C3D, 0x7D0B, 0x9A0B, 0xA77F, 0xAD0B, 0xB06F, 0xB07F, 0xB60B})
+"""Device ids of Intel VMDs (drivers/pci/controller/vmd.c, vmd_ids, with 0xb07f of June 2025); SPDK drives the first two alone."""
 
 class GroupMember(msgspec.Struct, frozen=True):
     """Another function in the same IOMMU group.

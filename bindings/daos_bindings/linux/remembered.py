@@ -18,17 +18,22 @@ FUNCTIONS_LIMIT: Final = 512
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """States of before, by the kernel's address."""
+    """States of before, by the kernel's address.
+
+    :param numbers: the inode number in sysfs of each function then, by which one is told from another that takes its place.
+    """
 
     functions: Annotated[dict[str, State], Meta(max_length=FUNCTIONS_LIMIT)] = {}
+    numbers: Annotated[dict[str, int], Meta(max_length=FUNCTIONS_LIMIT)] = {}
 
     def with_states(self, states: dict[str, State]) -> Record:
         """Return the record with those that are new to it: what was there first is what to go back to."""
-        return Record({**states, **self.functions})
+        return Record({**states, **self.functions}, self.numbers)
 
     def without(self, addresses: tuple[str, ...]) -> Record:
         """Return the record without functions that are restored."""
-        return Record({address: state for address, state in self.functions.items() if address not in addresses})
+        left = {address: state for address, state in self.functions.items() if address not in addresses}
+        return Record(left, {address: number for address, number in self.numbers.items() if address in left})
 
 
 def encode(record: Record) -> bytes:

@@ -46,15 +46,17 @@ class Signature(msgspec.Struct, frozen=True):
     offset: int
 
 
-def probe(fd: int) -> tuple[Signature, ...]:
+def probe(fd: int, *, offset: int = 0, size: int = 0) -> tuple[Signature, ...]:
     """List every signature on the device or regular file *fd*, which must be readable.  Empty means: nothing known is on it.
 
     All of them, where the device looks like several things at once, so that the caller decides on the whole truth.
 
+    :param offset: where in a file what is to be probed begins.
+    :param size: how many bytes that is; 0 for all.
     :raises OSError: if it cannot be read.
     """
-    found = list(_blobstore(fd))
-    with _prober(fd) as prober:
+    found = list(_blobstore(fd, offset))
+    with _prober(fd, offset, size) as prober:
         while len(found) < LIMIT:
             rc = int(lib.blkid_do_probe(prober))
             if rc == 1:
@@ -73,8 +75,8 @@ def _error(what: str) -> OSError:
 
 
 @contextmanager
-def _prober(fd: int) -> Iterator[object]:
-    """Set up a probe of *fd* for everything that libblkid knows."""
+def _prober(fd: int, offset: int, size: int) -> Iterator[object]:
+    """Set up a probe of a part of *fd* for everything that libblkid knows."""
     prober = lib.blkid_new_probe()
     if prober == ffi.NULL:
         raise MemoryError("libblkid has no memory for a probe")
@@ -85,7 +87,7 @@ def _prober(fd: int) -> Iterator[object]:
         superblocks |= lib.BLKID_SUBLKS_MAGIC | lib.BLKID_SUBLKS_BADCSUM
         tables = lib.BLKID_PARTS_MAGIC | lib.BLKID_PARTS_FORCE_GPT
         steps = (
-            lib.blkid_probe_set_device(prober, fd, 0, 0),
+            lib.blkid_probe_set_device(prober, fd, offset, size),
             lib.blkid_probe_enable_superblocks(prober, 1),
             lib.blkid_probe_set_superblocks_flags(prober, superblocks),
             lib.blkid_probe_enable_partitions(prober, 1),
@@ -130,6 +132,6 @@ def _value(prober: object, name: str) -> str:
     return kernelfiles.printable(bytes(ffi.buffer(data[0], int(length[0]))).partition(b"\0")[0])
 
 
-def _blobstore(fd: int) -> Iterator[Signature]:
-    if os.pread(fd, len(SPDK_MAGIC), 0) == SPDK_MAGIC:
+def _blobstore(fd: int, offset: int) -> Iterator[Signature]:
+    if os.pread(fd, len(SPDK_MAGIC), offset) == SPDK_MAGIC:
         yield Signature("spdk_blobstore", "other", "", "", 0)

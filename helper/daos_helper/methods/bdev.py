@@ -16,6 +16,7 @@ from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, encode
 
 from daos_bindings.linux import hugepages, memory, mounts
+from daos_helper.accounts import listed_uid
 from daos_helper.context import Context
 from daos_helper.paths import open_directory
 from daos_helper.privileges import CLEAN_HUGEPAGES, OWN_HUGETLBFS, SET_HUGEPAGES
@@ -89,8 +90,7 @@ def target_uid(name: str, context: Context) -> tuple[int, int]:
         return context.account.uid, context.account.gid
     uid = context.policy.target_users.get(name)
     if uid is None:
-        line = f'target_users = {{ "{name}" = UID }}, with the number that "id -u" prints'
-        raise context.file.refuse(f"{name} is not a target user", line, name)
+        raise context.file.refuse(f"{name} is not a target user", context.file.user_line(context.policy, name, listed_uid(name)), name)
     return uid, context.account.gid
 
 

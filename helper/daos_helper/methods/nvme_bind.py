@@ -19,9 +19,10 @@ from daos_bindings.linux.binding import Goal
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_helper.context import Context
-from daos_helper.device import BLOBSTORE, UNKNOWN, Device, probe_all
-from daos_helper.methods import bdev, nvme_drivers, nvme_records
+from daos_helper.device import Device, probe_all
+from daos_helper.methods import bdev, nvme_drivers, nvme_records, nvme_seen
 from daos_helper.methods import nvme_machine as machine
+from daos_helper.policy import names_function
 from daos_helper.privileges import OWN_VFIO_GROUP
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -79,13 +80,14 @@ def bind(request: BdevBind, context: Context) -> Work[BdevBindResult]:
     owner = bdev.target_uid(request.target_user, context)
     scan = machine.read()
     candidates, rows = _candidates(request, scan)
+    scan = yield from _look(candidates, scan, context)
     for start in range(0, len(candidates), nvme_drivers.BATCH):
         yield from _judge(candidates[start : start + nvme_drivers.BATCH], request, scan, owner[0], context)
-    _check_groups(candidates, request.driver)
+    _check_groups(candidates, request.driver, scan, context)
     rows += (one.row() for one in candidates if not one.goes)
     moved = yield from _move([one.function for one in candidates if one.goes], request.driver, context)
     if request.driver == VFIO:
-        moved = yield from _own(moved, owner)
+        moved = yield from _own(moved, {one.function.kernel for one in candidates if one.goes}, owner)
     return BdevBindResult(tuple(sorted([*rows, *moved], key=lambda row: row.address)))
 
 
@@ -117,16 +119,40 @@ def _whole(function: PciFunction, scan: Scan, *, vmd: bool) -> PciFunction:
     return above or function
 
 
+def _look(candidates: Sequence[Candidate], scan: Scan, context: Context) -> Work[Scan]:
+    """Have everything of the candidates shown that is to be judged; return what there is to be seen then.
+
+    What the policy names need not be looked at.
+    """
+    for one in candidates:
+        try:
+            if not one.blocked:
+                machine.check_denied(one.function, scan, context)
+        except Fault as denied:
+            one.fault = denied
+    asked: dict[str, Candidate] = {}
+    for one in candidates:
+        if one.goes and not machine.is_named(one.function, context):
+            asked |= {each.kernel: one for each in (one.function, *scan.behind(one.function)) if each.driver == machine.KERNEL_DRIVER}
+    found = (scan.find(kernel) for kernel in asked)
+    now, faults = yield from nvme_seen.whole([function for function in found if function is not None], context)
+    for kernel, fault in faults.items():
+        asked[kernel].fault = asked[kernel].fault or fault
+    for one in candidates:
+        one.function = now.find(one.function.kernel) or one.function
+    return now
+
+
 def _all_names(function: PciFunction, scan: Scan) -> frozenset[str]:
     return machine.names(function).union({function.vmd}, *(machine.names(one) for one in scan.behind(function)))
 
 
 def _judge(candidates: Sequence[Candidate], request: BdevBind, scan: Scan, owner: int, context: Context) -> Work[None]:
-    """Find what speaks against each: use, policy, content."""
+    """Find what else speaks against each: use, and content."""
     with ExitStack() as stack:
         opened: list[tuple[Candidate, Device]] = []
         for one in candidates:
-            if one.blocked:
+            if not one.goes:
                 continue
             try:
                 _check(one.function, request, scan, owner, context)
@@ -141,18 +167,17 @@ def _judge(candidates: Sequence[Candidate], request: BdevBind, scan: Scan, owner
             probed = found.get(place)
             if probed is None:
                 one.fault = machine.unusable(one.function, f"{device.path} cannot be read", "look at 'dmesg' for the drive")
-            elif not (device.allowed or all(sign.type in {UNKNOWN, BLOBSTORE} for sign in probed.signatures)):
+            elif not (device.allowed or probed.is_of_engines):
                 address = str(one.function.address)
                 what = f"{device.path} of {address} carries {probed}, which no DAOS engine made"
                 one.fault = context.file.refuse(what, context.file.device_line(context.policy, address), address)
 
 
 def _check(function: PciFunction, request: BdevBind, scan: Scan, owner: int, context: Context) -> None:
-    """Refuse what must not, or cannot, be bound.
+    """Refuse what cannot be bound, or only because the policy names it.
 
-    :raises Fault: 2005 (policy), 311 (no IOMMU), 2122 (in use), 2150 (driver, VMD).
+    :raises Fault: 2005 (nobody can look into it), 311 (no IOMMU), 2122 (in use), 2150 (driver, VMD).
     """
-    machine.check_denied(function, scan, context)
     if function.vmd and not request.vmd:
         reason = f"it is behind the VMD {function.vmd}, and SPDK can only have all that is behind it"
         raise machine.unusable(function, reason, "leave 'disable_vmd' out of daos_server.yml, so that the VMD is prepared")
@@ -160,26 +185,32 @@ def _check(function: PciFunction, request: BdevBind, scan: Scan, owner: int, con
         raise Fault(codes.BDEV_NO_IOMMU, object=str(function.address))
     if function.driver in machine.USER_DRIVERS:
         is_ready = nvme_drivers.state_of(function) == State(request.driver, request.driver)
-        if not (is_ready and _owner(function) == owner):
-            machine.check_not_driven(function, context)
-    elif function.driver in {machine.KERNEL_DRIVER, machine.VMD_DRIVER, ""}:
+        if is_ready and machine.group_owner(function) == owner:
+            return
+        if not is_ready or request.driver == VFIO:
+            machine.check_taken(function, context)
+        machine.check_not_driven(function, context)
+    elif not function.driver:
+        machine.check_taken(function, context)
+    elif function.driver in {machine.KERNEL_DRIVER, machine.VMD_DRIVER}:
+        for behind in scan.behind(function):
+            if behind.driver != machine.KERNEL_DRIVER:
+                machine.check_taken(behind, context)
         machine.check_unused(function, scan, context)
     else:
         raise machine.unusable(function, f"the driver {function.driver} has it", "find out who needs it, and unbind it from that driver")
 
 
-def _owner(function: PciFunction) -> int:
-    """Return the owner of the node of a controller's IOMMU group; -1 if there is none."""
-    try:
-        return os.stat(vfio.node_path(function.iommu_group)).st_uid
-    except OSError:
-        return -1
-
-
-def _check_groups(candidates: Sequence[Candidate], driver: str) -> None:
+def _check_groups(candidates: Sequence[Candidate], driver: str, scan: Scan, context: Context) -> None:
     """Refuse every controller whose IOMMU group would not be free as a whole, until no more are left over."""
     if driver != VFIO:
         return
+    for one in candidates:
+        try:
+            if one.goes:
+                _check_members(one.function, {other.function.kernel for other in candidates if other.goes}, scan, context)
+        except Fault as foreign:
+            one.fault = foreign
     refused = True
     while refused:
         going = {one.function.kernel for one in candidates if one.goes}
@@ -189,6 +220,24 @@ def _check_groups(candidates: Sequence[Candidate], driver: str) -> None:
             fault = inuse.group_shared(replace(one.function, group_members=rest)) if one.goes else None
             if fault is not None:
                 one.fault, refused = fault, True
+
+
+def _check_members(function: PciFunction, going: set[str], scan: Scan, context: Context) -> None:
+    """Refuse a controller in whose group is what is not ours to give: who has the group's node, has all that vfio-pci has of it.
+
+    :raises Fault: 2005.
+    """
+    address = str(function.address)
+    ours = going.union(nvme_records.all_of(context))
+    for member in function.group_members:
+        itself = frozenset({member.address})
+        other = scan.find(member.address)
+        if other is not None:
+            machine.check_denied(other, scan, context)
+        context.file.check_denied(context.policy, address, frozenset(), itself)
+        if member.driver == VFIO and member.address not in ours and not names_function(context.policy.devices_allow, itself):
+            what = f"{member.address}, in the same IOMMU group as {address}, was given to {VFIO} by somebody else"
+            raise context.file.refuse(what, context.file.device_line(context.policy, member.address), address)
 
 
 def _move(functions: Sequence[PciFunction], driver: str, context: Context) -> Work[list[DeviceResult]]:
@@ -209,9 +258,9 @@ def _home(function: PciFunction, now: State) -> State:
     return now if now.driver or not modules.driver_is_ready(own) else State(own)
 
 
-def _own(rows: Sequence[DeviceResult], owner: tuple[int, int]) -> Work[list[DeviceResult]]:
-    """Give the nodes of the groups to the target user; a controller whose node cannot be given is a failed one."""
-    groups = sorted({row.group for row in rows if row.driver == VFIO and row.group >= 0})
+def _own(rows: Sequence[DeviceResult], asked: set[str], owner: tuple[int, int]) -> Work[list[DeviceResult]]:
+    """Give the nodes of the groups of what was asked for to the target user; one whose node cannot be given is a failed one."""
+    groups = sorted({row.group for row in rows if row.driver == VFIO and row.group >= 0 and row.kernel_address in asked})
     faults: dict[int, Fault] = {}
     with ExitStack() as stack:
         nodes: dict[int, int] = {}

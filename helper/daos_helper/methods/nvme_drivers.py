@@ -65,7 +65,7 @@ def _move(goals: Sequence[Goal]) -> Work[dict[str, Outcome | Fault]]:
         root = stack.enter_context(sysfs.opened())
         while left:
             try:
-                bindings = stack.enter_context(binding.opened(left, root))
+                bindings = stack.enter_context(binding.opened(left, root, lanes=BIND_DRIVER.threads))
             except Fault as fault:
                 if fault.code != codes.NVME_CONTROLLER_GONE:
                     raise

@@ -4,24 +4,24 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from daos_bindings.linux.pci import PciFunction
+from daos_bindings.linux import block, mounts
+from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import firmware
 from daos_bindings.nvme.admin import AdminError, Handle
 from daos_bindings.nvme.structures import IdentifyController
+from daos_helper import image
 from daos_helper.context import Context
 from daos_helper.methods import nvme_ask
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.methods.nvme_ask import Known
 from daos_helper.parallel import spread
-from daos_helper.paths import open_path
 from daos_helper.privileges import UPDATE_FIRMWARE
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -51,7 +51,7 @@ def update(request: NvmeFirmwareUpdate, context: Context) -> Work[NvmeFirmwareRe
     """
     if len(set(request.devices)) != len(request.devices):
         raise Fault(codes.BDEV_DUPLICATES_IN_DEVICE_LIST)
-    with _image(request.path) as image:
+    with image.opened(request.path) as descriptor:
         rows = yield from _known(request, context)
         absent = [row.address for _, function, row in rows if function is None]
         if absent:
@@ -61,7 +61,7 @@ def update(request: NvmeFirmwareUpdate, context: Context) -> Work[NvmeFirmwareRe
         answers: list[FirmwareController] = []
         for start in range(0, len(rows), nvme_ask.BATCH):
             batch = [(known, function, row) for known, function, row in rows[start : start + nvme_ask.BATCH] if function is not None]
-            answers += yield from _update(batch, image, request.path)
+            answers += yield from _update(batch, descriptor, request.path)
     return NvmeFirmwareResult(tuple(answers))
 
 
@@ -72,13 +72,17 @@ def _known(request: NvmeFirmwareQuery | NvmeFirmwareUpdate, context: Context) ->
     """Return what is known of the controllers that the request is about; those of which too little is known to say are among them."""
     scan = machine.read()
     functions, absent = machine.chosen(scan, request.devices, vmd=False)
+    refused = _refused(functions, scan, context) if isinstance(request, NvmeFirmwareUpdate) else {}
     functions = yield from machine.when_ready(functions)
-    known = yield from nvme_ask.ask([one for one in functions if one.driver == machine.KERNEL_DRIVER], context, health=False)
+    asked = [one for one in functions if one.driver == machine.KERNEL_DRIVER and one.kernel not in refused]
+    known = yield from nvme_ask.ask(asked, context, health=False)
     rows: list[Chosen] = [(None, None, _failed(text, machine.missing(text, vmd=False))) for text in absent]
     for one in functions:
         said = known.get(one.kernel)
         address = str(one.address)
-        if said is None:
+        if one.kernel in refused:
+            rows.append((None, one, _failed(address, refused[one.kernel])))
+        elif said is None:
             reason, remedy = "its firmware is reached through the kernel's driver only", "give it to that with 'daos_server nvme reset'"
             rows.append((None, one, _failed(address, machine.unusable(one, reason, remedy))))
         elif said.record is None or said.firmware is None:
@@ -89,32 +93,29 @@ def _known(request: NvmeFirmwareQuery | NvmeFirmwareUpdate, context: Context) ->
     return rows
 
 
+def _refused(functions: Sequence[PciFunction], scan: Scan, context: Context) -> dict[str, Fault]:
+    """Return why controllers get no new firmware, by the kernel's address: denied, or the system itself was started from them."""
+    roots = block.root_disks(mounts.read())
+    found: dict[str, Fault] = {}
+    for one in functions:
+        try:
+            machine.check_denied(one, scan, context)
+        except Fault as denied:
+            found[one.kernel] = denied
+        spaces = one.controller.namespaces if one.controller is not None else ()
+        if not roots.isdisjoint(space.name for space in spaces) and not machine.is_named(one, context):
+            address = str(one.address)
+            what = f"the running system was started from {address}, and firmware that fails would take it away"
+            found.setdefault(one.kernel, context.file.refuse(what, context.file.device_line(context.policy, address), address))
+    return found
+
+
 def _matches(wanted: str, found: str) -> bool:
     return not wanted or wanted.casefold() == found.casefold()
 
 
 def _failed(address: str, fault: Fault) -> FirmwareController:
     return FirmwareController(address, fault=WireFault.of(fault))
-
-
-@contextmanager
-def _image(path: str) -> Iterator[int]:
-    """Open an image that is root's own.
-
-    :raises Fault: 2105 if it is not, 2113 if it cannot be opened.
-    """
-    try:
-        descriptor = open_path(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise Fault(codes.STORAGE_FILE_UNUSABLE, object=path, path=path, reason="it is not there") from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_nlink != 1 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            reason = "a firmware image must be a file with one name, belong to root and be writable by root alone"
-            raise Fault(codes.STORAGE_PATH_UNSAFE, object=path, path=path, reason=reason)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _update(rows: Sequence[tuple[Known | None, PciFunction, FirmwareController]], image: int, path: str) -> Work[list[FirmwareController]]:
@@ -172,7 +173,7 @@ def _send(
             try:
                 return (firmware.update(handles[places[number]], _identify(known), content), None) if known else ("", None)
             except AdminError as error:
-                return "", error.fault(row.address) if error.gone or error.number else firmware.unusable(row.address, path, error.reason)
+                return "", firmware.not_updated(row.address, path, error)
 
         def done(number: int, result: tuple[str, Fault | None]) -> None:
             needs, fault = result

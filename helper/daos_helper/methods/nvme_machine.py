@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from daos_bindings.linux import block, inuse, mounts, nvme_controller, pci, vfio
+from daos_bindings.linux import block, inuse, mounts, nvme_controller, pci, pci_address, vfio
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.spdk import locks
 from daos_helper.context import Context
 from daos_helper.device import Device, opened
+from daos_helper.methods import nvme_records
+from daos_helper.policy import names_function
 from daos_helper.privileges import AWAIT_CONTROLLER
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -25,6 +26,8 @@ from daos_pbin.messages import Result
 KERNEL_DRIVER: Final = "nvme"
 VMD_DRIVER: Final = "vmd"
 USER_DRIVERS: Final = frozenset({"vfio-pci", "uio_pci_generic"})
+DRIVERS: Final = USER_DRIVERS | {KERNEL_DRIVER}
+"""Those through which we can talk to a controller."""
 ON_THE_WAY: Final = frozenset({"new", "resetting", "connecting"})
 """States of a controller that the kernel has not finished with."""
 READY_S: Final = 15.0
@@ -68,6 +71,12 @@ def unusable(function: PciFunction, reason: str, remedy: str) -> Fault:
     return Fault(codes.NVME_UNUSABLE, object=address, address=address, reason=reason, remedy=remedy)
 
 
+def out_of_reach(function: PciFunction) -> Fault:
+    """Return the fault that none of the drivers through which we can talk to a controller has it: 2150."""
+    reason = f"the driver {function.driver} has it" if function.driver else "no driver has it"
+    return unusable(function, reason, "give it to the kernel's driver with 'daos_server nvme reset'")
+
+
 def chosen(scan: Scan, devices: Sequence[str], *, vmd: bool) -> tuple[list[PciFunction], list[str]]:
     """Return the controllers that were asked for, all of them if none was named, and the addresses of which there are none.
 
@@ -101,10 +110,17 @@ def resources(functions: Iterable[PciFunction]) -> tuple[str, ...]:
 def check_denied(function: PciFunction, scan: Scan, context: Context) -> None:
     """Refuse a controller, or a VMD with one behind it, that the policy denies.
 
+    What is behind a VMD that a userspace driver has is seen by nobody: there, the spelling of the denied address tells.
+
     :raises Fault: 2005.
     """
+    if not context.policy.devices_deny:
+        return
     numbers: set[int] = set()
     addresses = {function.vmd} if function.vmd else set[str]()
+    if function.is_vmd:
+        denied = (pci_address.parse(entry) for entry in context.policy.devices_deny)
+        addresses |= {str(one) for one in denied if one is not None and one.vmd_endpoint == function.kernel}
     for one in (function, *scan.behind(function)):
         addresses |= names(one)
         for space in one.controller.namespaces if one.controller is not None else ():
@@ -112,6 +128,23 @@ def check_denied(function: PciFunction, scan: Scan, context: Context) -> None:
             family = block.family(identity) if identity is not None else ()
             numbers |= {os.makedev(device.major, device.minor) for device in family}
     context.file.check_denied(context.policy, str(function.address), frozenset(numbers), frozenset(addresses))
+
+
+def check_taken(function: PciFunction, context: Context) -> None:
+    """Refuse a controller that nobody can look into, unless we took it, and so looked before, or the policy names it.
+
+    :raises Fault: 2005.
+    """
+    if {function.kernel, function.vmd}.isdisjoint(nvme_records.all_of(context)) and not is_named(function, context):
+        address = str(function.address)
+        why = f"was given to {function.driver} by somebody else" if function.driver else "has no driver"
+        what = f"{address} {why}, and what is on it cannot be looked at"
+        raise context.file.refuse(what, context.file.device_line(context.policy, address), address)
+
+
+def is_named(function: PciFunction, context: Context) -> bool:
+    """Tell whether the policy names a controller, or its VMD, by its address, so that what is on it may be destroyed."""
+    return names_function(context.policy.devices_allow, names(function) | ({function.vmd} if function.vmd else set()))
 
 
 def check_unused(function: PciFunction, scan: Scan, context: Context) -> None:
@@ -147,7 +180,10 @@ def driven_by(function: PciFunction, context: Context) -> str:
     """
     if function.driver not in USER_DRIVERS:
         return ""
-    pid = _lock_holder(locks.path(function.address))
+    try:
+        pid = locks.holder(locks.path(function.address))
+    except OSError:
+        return ""  # there is none, or no file that can be locked
     try:
         owner = os.stat(f"/proc/{pid}").st_uid if pid else -1
     except FileNotFoundError:
@@ -157,19 +193,12 @@ def driven_by(function: PciFunction, context: Context) -> str:
     return f"the SPDK process {pid} drives it"
 
 
-def _lock_holder(path: str) -> int:
+def group_owner(function: PciFunction) -> int:
+    """Return the owner of the node of a controller's IOMMU group; -1 if there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.stat(vfio.node_path(function.iommu_group)).st_uid
     except OSError:
-        return 0
-    try:
-        asked = locks.FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _whence, _start, _length, pid = locks.FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    except OSError:
-        return 0  # no file that can be locked
-    finally:
-        os.close(descriptor)
-    return int(pid) if kind != fcntl.F_UNLCK and pid > 0 else 0
+        return -1
 
 
 def _group_is_open(group: int) -> bool:

@@ -20,16 +20,19 @@ NO_RECORD = "nothing was on record for it: it gets the kernel's own driver"
 def restore(request: BdevRestore, context: Context) -> Work[BdevBindResult]:
     """Restore what was asked for, or all that is on record; what has what it had before is forgotten."""
     scan = machine.read()
+    if not request.devices:
+        nvme_records.forget_stale(context)
     records = nvme_records.all_of(context)
     functions, rows = _chosen(request, scan, records, context)
     goals: list[Goal] = []
     reasons: dict[str, str] = {}
     for function in functions:
         now = nvme_drivers.state_of(function)
-        wanted = records.get(function.kernel) or _default(function, now)
+        wanted = _wanted(function, now, records)
         try:
             if function.kernel not in records:
                 machine.check_denied(function, scan, context)
+                _check_ours(function, context)
                 reasons[function.kernel] = NO_RECORD if wanted != now else ""
             if now != wanted:
                 machine.check_not_driven(function, context)
@@ -70,8 +73,30 @@ def _chosen(
     return list(found.values()), rows
 
 
+def _wanted(function: PciFunction, now: State, records: dict[str, State]) -> State:
+    """Return what a controller is to have; one that a driver of the kernel's has, keeps it: it may be in use again."""
+    known = records.get(function.kernel)
+    if known is None or (_is_kernels(now.driver) and now.driver != known.driver):
+        return _default(function, now)
+    return known
+
+
+def _check_ours(function: PciFunction, context: Context) -> None:
+    """Refuse to take a controller without a record from a userspace driver, unless its group was given to us or the policy names it.
+
+    :raises Fault: 2005.
+    """
+    ours = {context.account.uid, *context.policy.target_users.values()}
+    if function.driver in machine.USER_DRIVERS and machine.group_owner(function) not in ours:
+        machine.check_taken(function, context)
+
+
+def _is_kernels(driver: str) -> bool:
+    return bool(driver) and driver not in machine.USER_DRIVERS
+
+
 def _default(function: PciFunction, now: State) -> State:
     """Return what a controller without a record is to have: the kernel's own driver, unless another of the kernel's has it."""
-    if now.driver and now.driver not in machine.USER_DRIVERS:
+    if _is_kernels(now.driver):
         return now
     return State(machine.VMD_DRIVER if function.is_vmd else machine.KERNEL_DRIVER)

@@ -17,8 +17,6 @@ from daos_helper.steps import Work
 from daos_pbin.faults import Fault
 from daos_pbin.nvme_messages import BdevScan, BdevScanResult, ScannedController, Source, WireFault
 
-NO_DRIVER = "no driver has it"
-
 
 def scan(request: BdevScan, context: Context) -> Work[BdevScanResult]:
     """Describe what was asked for, in the order of addresses; what is not there is a row with a fault."""
@@ -31,10 +29,8 @@ def scan(request: BdevScan, context: Context) -> Work[BdevScanResult]:
     rows += yield from _by_kernel([one for one in functions if one.driver == machine.KERNEL_DRIVER], request, found, context)
     rows += yield from _by_spdk([one for one in functions if one.driver in machine.USER_DRIVERS], request, found, context)
     for one in functions:
-        if one.driver != machine.KERNEL_DRIVER and one.driver not in machine.USER_DRIVERS:
-            reason = f"the driver {one.driver} has it" if one.driver else NO_DRIVER
-            fault = machine.unusable(one, reason, "give it to the kernel with 'daos_server nvme reset'")
-            rows.append(_row(one, found, context, fault=WireFault.of(fault)))
+        if one.driver not in machine.DRIVERS:
+            rows.append(_row(one, found, context, fault=WireFault.of(machine.out_of_reach(one))))
     return BdevScanResult(tuple(sorted(rows, key=lambda row: row.address)), _notes(found, request))
 
 
@@ -81,14 +77,14 @@ def _by_spdk(functions: Sequence[PciFunction], request: BdevScan, scan: Scan, co
                 rows.append(_row(one, scan, context, fault=WireFault.of(fault)))
             else:
                 free.append(one)
-        answers, faults = yield from nvme_spdk.scan(free, context, vmd=request.vmd, health=request.health)
+        answers, faults = yield from nvme_spdk.scan(nvme_spdk.by_driver(free), context, vmd=request.vmd, health=request.health)
     finally:
         for lock in locks:
             lock.release()
     by_address = {answer.address: answer for answer in answers}
     for one in free:
-        if one.kernel in faults:
-            rows.append(_row(one, scan, context, fault=WireFault.of(faults[one.kernel])))
+        if str(one.address) in faults:
+            rows.append(_row(one, scan, context, fault=WireFault.of(faults[str(one.address)])))
         elif str(one.address) in by_address:
             rows.append(_row(one, scan, context, source="spdk", answer=by_address.pop(str(one.address))))
     return [*rows, *(_behind(answer, scan) for answer in by_address.values())]

@@ -14,6 +14,9 @@ from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.nvme_messages import BdevBind, BdevFormat, BdevRestore, BdevScan, NvmeFirmwareQuery, NvmeFirmwareUpdate
 
+NAMED: Final = 30
+"""Addresses that a line of the audit trail has room for."""
+
 
 def _need_devices(request: BdevBind | BdevFormat, *, otherwise: bool) -> None:
     if not (request.devices or otherwise):
@@ -37,7 +40,11 @@ def _resources(devices: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _subject(devices: tuple[str, ...]) -> str:
-    return devices[0] if len(devices) == 1 else f"{len(devices) or 'all'} NVMe controllers"
+    """Return what a request is about, for the audit trail: which ones, as far as a line has room."""
+    if not devices:
+        return "all NVMe controllers"
+    more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
+    return " ".join(devices[:NAMED]) + more
 
 
 TABLE: Final[dict[str, Method]] = {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The dispatch table.  A method without an authorisation cannot be in it, because the column has no default.
 
-What is about NVMe controllers is in a table of its own, ``nvme_table``, which is loaded with the first such request.
+What is about NVMe controllers is in a table of its own, ``nvme_table``, and what is about persistent memory in ``pmem_table``;
+each is loaded with the first such request.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from daos_pbin.messages import (
     ScmMount,
     ScmUnmount,
 )
-from daos_pbin.methods import NVME_METHODS
+from daos_pbin.methods import NVME_METHODS, PMEM_METHODS
 
 RequestT = TypeVar("RequestT", bound=Request[Result])
 
@@ -210,13 +211,17 @@ TABLE: Final[dict[str, Method]] = {
         ),
     )
 }
-"""All methods with a payload that are not in ``NVME_METHODS``, by name."""
+"""All methods with a payload that are not in ``NVME_METHODS`` or ``PMEM_METHODS``, by name."""
 
 
 def find(name: str) -> Method | None:
     """Return a method's row, or None if there is no such method."""
-    if name not in NVME_METHODS:
-        return TABLE.get(name)
-    from daos_helper.methods import nvme_table
+    if name in NVME_METHODS:
+        from daos_helper.methods import nvme_table
 
-    return nvme_table.TABLE[name]
+        return nvme_table.TABLE[name]
+    if name in PMEM_METHODS:
+        from daos_helper.methods import pmem_table
+
+        return pmem_table.TABLE[name]
+    return TABLE.get(name)
