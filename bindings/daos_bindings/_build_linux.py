@@ -9,6 +9,26 @@ from pathlib import Path
 
 from cffi import FFI
 
+CALLS = """
+accept4 access acct add_key alarm arch_prctl bind bpf brk chdir chmod chown chroot clock_getres clock_gettime clock_nanosleep
+clock_settime clone clone3 close close_range connect copy_file_range delete_module dup dup2 dup3 epoll_create epoll_create1 epoll_ctl
+epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmodat fchown fchownat fcntl
+fdatasync finit_module flock fsconfig fsmount fsopen fstat fstatfs fsync ftruncate futex get_mempolicy get_robust_list getcpu getcwd
+getdents64 getegid geteuid getgid getgroups getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
+getsockname getsockopt gettid gettimeofday getuid init_module io_uring_enter io_uring_register io_uring_setup ioctl kcmp kexec_file_load
+kexec_load keyctl kill landlock_create_ruleset landlock_restrict_self listen lseek lstat madvise mbind membarrier memfd_create mincore
+mkdir mkdirat mlock mlock2 mlockall mmap mount mount_setattr move_mount move_pages mprotect mremap msync munlock munlockall munmap
+nanosleep newfstatat open open_by_handle_at open_tree openat pause perf_event_open pidfd_getfd pipe pipe2 pivot_root poll ppoll prctl
+pread64 preadv preadv2 prlimit64 process_madvise process_vm_readv process_vm_writev pselect6 ptrace pwrite64 pwritev quotactl read
+readlink readlinkat readv reboot recvfrom recvmsg rename renameat renameat2 request_key restart_syscall rmdir rseq rt_sigaction
+rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getparam
+sched_getscheduler sched_setaffinity sched_yield seccomp select semctl semget semop sendmsg sendto set_mempolicy set_robust_list
+set_tid_address setdomainname sethostname setns setsockopt settimeofday shmat shmctl shmdt shmget shutdown sigaltstack socket socketpair
+stat statfs statx swapoff swapon sysinfo tgkill time timerfd_create timerfd_settime times umask umount2 uname unlink unlinkat unshare
+userfaultfd write writev
+"""
+"""System calls whose numbers ``seccomp.py`` can tell: those that the helper's lists name, and nothing else."""
+
 DECLARATIONS = """
 long daos_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
 long daos_fsopen(const char *fs_type);
@@ -58,6 +78,16 @@ struct daos_clock {
     int64_t max_error_us;
 };
 long daos_read_clock(struct daos_clock *found);
+
+long daos_landlock_version(void);
+long daos_landlock_ruleset(uint64_t fs, uint64_t net, uint64_t scoped);
+long daos_landlock_allow(int ruleset, int place, uint64_t fs);
+long daos_landlock_restrict(int ruleset, uint32_t flags);
+
+#define DAOS_SECCOMP_ARCH ...
+long daos_seccomp_available(void);
+long daos_seccomp_load(const char *code, unsigned short instructions);
+long daos_call_number(const char *name);
 """
 
 SOURCE = r"""
@@ -70,9 +100,12 @@ SOURCE = r"""
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 
 /* Numbers newer than the oldest headers this may be built with; the same on every architecture unless said otherwise. */
 #ifndef SYS_move_mount             /* include/uapi/asm-generic/unistd.h, Linux 5.2 */
@@ -89,6 +122,20 @@ SOURCE = r"""
 #endif
 #ifndef SYS_openat2                /* as above, Linux 5.6 */
 #define SYS_openat2 437
+#endif
+#ifndef SYS_close_range            /* as above, Linux 5.9 */
+#define SYS_close_range 436
+#endif
+#ifndef SYS_faccessat2             /* as above, Linux 5.8 */
+#define SYS_faccessat2 439
+#endif
+#ifndef SYS_mount_setattr          /* as above, Linux 5.12 */
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_landlock_create_ruleset /* as above, Linux 5.13 */
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
 #endif
 #ifndef UMOUNT_NOFOLLOW            /* include/linux/fs.h; glibc has it in sys/mount.h, which clashes with linux/mount.h */
 #define UMOUNT_NOFOLLOW 0x00000008
@@ -107,6 +154,15 @@ SOURCE = r"""
 #define PR_CAP_AMBIENT_IS_SET 1
 #define PR_CAP_AMBIENT_RAISE 2
 #define PR_CAP_AMBIENT_CLEAR_ALL 4
+#endif
+
+/* This machine's kind of system calls, as a filter is told it (include/uapi/linux/audit.h); a filter refuses every other kind. */
+#if defined(__x86_64__)
+#define DAOS_SECCOMP_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define DAOS_SECCOMP_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "the numbers of system calls were only looked at for x86_64 and aarch64"
 #endif
 
 struct daos_mount_identity {
@@ -309,11 +365,78 @@ static long daos_read_clock(struct daos_clock *found)
     found->max_error_us = now.maxerror;
     return found->state < 0 ? -(long)errno : 0;
 }
+
+/* include/uapi/linux/landlock.h of Linux 6.12; the structures of our own, because the headers may be older than the kernel.
+   A kernel that does not know the last members takes the call as long as they are zero. */
+struct daos_landlock_ruleset { uint64_t fs; uint64_t net; uint64_t scoped; };
+struct daos_landlock_place { uint64_t fs; int32_t place; } __attribute__((packed));
+#define DAOS_LANDLOCK_VERSION 1
+#define DAOS_LANDLOCK_PATH_BENEATH 1
+
+static long daos_landlock_version(void)
+{
+    return result(syscall(SYS_landlock_create_ruleset, NULL, 0, DAOS_LANDLOCK_VERSION));
+}
+
+static long daos_landlock_ruleset(uint64_t fs, uint64_t net, uint64_t scoped)
+{
+    struct daos_landlock_ruleset wanted = {fs, net, scoped};
+
+    return result(syscall(SYS_landlock_create_ruleset, &wanted, sizeof(wanted), 0));
+}
+
+static long daos_landlock_allow(int ruleset, int place, uint64_t fs)
+{
+    struct daos_landlock_place rule = {fs, place};
+
+    return result(syscall(SYS_landlock_add_rule, ruleset, DAOS_LANDLOCK_PATH_BENEATH, &rule, 0));
+}
+
+static long daos_landlock_restrict(int ruleset, uint32_t flags)
+{
+    return result(syscall(SYS_landlock_restrict_self, ruleset, flags));
+}
+
+static long daos_seccomp_available(void)
+{
+    uint32_t action = SECCOMP_RET_KILL_PROCESS;
+
+    return result(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action));
+}
+
+/* What is refused is logged too, as far as root wants that (/proc/sys/kernel/seccomp/actions_logged). */
+static long daos_seccomp_load(const char *code, unsigned short instructions)
+{
+    struct sock_fprog program = {instructions, (struct sock_filter *)(uintptr_t)code};
+
+    return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, &program));
+}
+
+static const struct { const char *name; long number; } daos_calls[] = {
+@CALLS@
+};
+
+static long daos_call_number(const char *name)
+{
+    for (size_t at = 0; at < sizeof(daos_calls) / sizeof(daos_calls[0]); at++)
+        if (strcmp(daos_calls[at].name, name) == 0)
+            return daos_calls[at].number;
+    return -(long)EINVAL;
+}
 """
+
+# A name that this architecture, or this libc, does not have has no number.
+NUMBERS = "\n".join(
+    f'#ifdef SYS_{name}\n    {{"{name}", SYS_{name}}},\n#else\n    {{"{name}", -ENOSYS}},\n#endif' for name in CALLS.split()
+)
 
 ffibuilder = FFI()
 ffibuilder.cdef(DECLARATIONS)
-ffibuilder.set_source("daos_bindings._linux", SOURCE, extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"])
+ffibuilder.set_source(
+    "daos_bindings._linux",
+    SOURCE.replace("@CALLS@", NUMBERS),
+    extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+)
 
 if __name__ == "__main__":
     ffibuilder.compile(tmpdir=str(Path(__file__).resolve().parent.parent), verbose=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daos_install import accounts, interpreter, manifest, programs, stages, units
+from daos_install import accounts, interpreter, manifest, programs, settings, stages, units
 from daos_install.accounts import Account
 from daos_install.errors import InstallError
 from daos_install.interpreter import Interpreter, require_trusted
@@ -65,12 +65,15 @@ def put_in_place(layout: Layout, found: Interpreter, built: stages.Stages, launc
     before = manifest.read(record)
     new_accounts = set() if layout.destdir else set(accounts.missing(layout))
     content = planned(layout, found, built, ROOT, ROOT)  # owners come later: only the paths matter here
-    new_folders = missing_folders(layout, content.folders) | before.directories
+    system, left_out = settings.items(layout)
+    system_folders = [Folder(str(Path(item.path).parent), shared=True) for item in system]
+    new_folders = missing_folders(layout, content.folders + system_folders) | before.directories
     after = Manifest(
         {item.path for item in content.items} | {layout.helper},
         new_folders,
         new_accounts | before.accounts,
-        {layout.rundir} | {layout.state_dir, layout.log_dir} & new_folders,
+        {layout.rundir} | {layout.state_dir, layout.helper_state, layout.log_dir} & new_folders,
+        {item.path: settings.wanted(item) for item in system if not layout.staged(item.path).exists()},
     )
     if not layout.destdir:
         record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -81,8 +84,11 @@ def put_in_place(layout: Layout, found: Interpreter, built: stages.Stages, launc
         accounts.make(name, layout.state_dir if name == layout.account else "/")
     server, worker = (ROOT, ROOT) if layout.destdir else accounts.required(layout)
     content = planned(layout, found, built, server, worker)
-    for folder in content.folders:
+    for folder in content.folders + system_folders:
         place_folder(layout, folder)
+    after.settings, kept = settings.place(layout, system, before.settings)
+    for line in left_out + kept:
+        say(line)
     changed = sum([place_item(layout, item) for item in content.items])
     stale = before.files - after.files
     for path in stale:
@@ -123,6 +129,7 @@ def planned(layout: Layout, found: Interpreter, built: stages.Stages, server: Ac
     ]
     content.folders += [
         Folder(layout.state_dir, 0o700, server.uid, server.gid),
+        Folder(layout.helper_state, 0o700),
         Folder(layout.log_dir, 0o750),
     ]
     return content
@@ -181,7 +188,8 @@ def uninstall(layout: Layout, say: Say) -> None:
         remove_file(layout, log + ".1")
     for path in recorded.files:
         remove_file(layout, path)
-    left = [f"account {name}: {reason}" for name in sorted(going) if (reason := accounts.remove(name))]
+    left = settings.remove(layout, recorded.settings)
+    left += [f"account {name}: {reason}" for name in sorted(going) if (reason := accounts.remove(name))]
     left += [f"the accounts, which {path} uses as well" for path in accounts.others(layout.manifest)]
     record.unlink()
     accounts.release(layout.manifest)

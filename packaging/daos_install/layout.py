@@ -120,6 +120,11 @@ class Layout:
         return f"{self.localstatedir}/lib/daos_server"
 
     @property
+    def helper_state(self) -> str:
+        """Folder of what the helper must know after a reboot; root's own."""
+        return f"{self.localstatedir}/lib/daos_server_helper"
+
+    @property
     def log_dir(self) -> str:
         return f"{self.localstatedir}/log/daos"
 
@@ -130,6 +135,11 @@ class Layout:
     @property
     def audit_read_log(self) -> str:
         return f"{self.log_dir}/helper-read.log"
+
+    @property
+    def modules_load(self) -> str:
+        """Folder of what systemd reads to load kernel modules at boot; the system's own if SYSCONFDIR is /etc/daos or /etc."""
+        return f"{self.sysconfdir.removesuffix('/daos')}/modules-load.d"
 
     @property
     def policy_file(self) -> str:

@@ -17,7 +17,7 @@ sys.path.append({lib!r})
 from daos_helper.monitor import Paths, main
 
 status = main(
-    Paths(policy={policy!r}, run={run!r}, audit={audit!r}, account={account!r}, worker={worker!r}),
+    Paths(policy={policy!r}, run={run!r}, audit={audit!r}, account={account!r}, worker={worker!r}, state={state!r}),
     int(sys.argv[1]),
 )
 # At once: there is nothing to flush, and taking the interpreter down in order would take milliseconds.
@@ -64,6 +64,7 @@ def start_program(layout: Layout, interpreter: str) -> str:
         audit=layout.audit_log,
         account=layout.account_file,
         worker=layout.worker_file,
+        state=layout.helper_state,
     )
 
 

@@ -25,7 +25,7 @@ from installed import Installation, new_root
 
 from daos_pbin import envelope
 from daos_pbin.frames import ANSWER_LIMIT, REQUEST_LIMIT, FrameReader, encode
-from daos_pbin.methods import METHODS, NVME_METHODS
+from daos_pbin.methods import METHODS, NVME_METHODS, PMEM_METHODS
 
 LOCK = SOURCE / "requirements" / "helper.txt"
 OURS = {"daos_pbin": "pbin", "daos_bindings": "bindings", "daos_helper": "helper"}
@@ -198,12 +198,26 @@ WITH_NVME = frozenset({
     "daos_helper.methods.nvme_format", "daos_helper.methods.nvme_machine", "daos_helper.methods.nvme_records",
     "daos_helper.methods.nvme_restore", "daos_helper.methods.nvme_scan", "daos_helper.methods.nvme_spdk",
     "daos_helper.methods.nvme_table", "daos_pbin.nvme", "daos_pbin.nvme_messages", "importlib", "importlib._abc", "importlib.util",
-    "mmap",
+    "daos_helper.image", "daos_helper.methods.nvme_format_spdk", "daos_helper.methods.nvme_seen", "daos_pbin.wire_fault", "mmap",
 })  # fmt: skip
 """What a request about NVMe controllers adds."""
+WITH_PMEM = frozenset({
+    "daos_bindings.ipmctl", "daos_bindings.ipmctl.recordings", "daos_bindings.ndctl", "daos_bindings.ndctl.commands",
+    "daos_bindings.ndctl.listing", "daos_helper.image", "daos_helper.methods.pmem_doomed", "daos_helper.methods.pmem_firmware",
+    "daos_helper.methods.pmem_machine", "daos_helper.methods.pmem_prepare", "daos_helper.methods.pmem_record",
+    "daos_helper.methods.pmem_scan", "daos_helper.methods.pmem_table", "daos_helper.methods.pmem_words", "daos_pbin.pmem",
+    "daos_pbin.pmem_layout", "daos_pbin.pmem_messages", "daos_pbin.pmem_plan", "daos_pbin.pmem_state", "daos_pbin.wire_fault",
+})  # fmt: skip
+"""What a request about persistent memory adds, in the monitor: libipmctl is opened by workers alone."""
+WITH_IPMCTL = frozenset({
+    "daos_bindings._ipmctl", "daos_bindings.ipmctl.firmware", "daos_bindings.ipmctl.library", "daos_bindings.ipmctl.memory",
+    "daos_bindings.ipmctl.raw",
+})  # fmt: skip
+"""What a worker with libipmctl adds."""
 WITH_A_WORKER = frozenset({
-    "_prctl", "_string", "daos_bindings.linux.capabilities", "daos_bindings.linux.privileges", "daos_helper.worker", "prctl", "resource",
-    "string", "tomllib", "tomllib._parser", "tomllib._re", "tomllib._types",
+    "_prctl", "_string", "daos_bindings.linux.capabilities", "daos_bindings.linux.landlock", "daos_bindings.linux.privileges",
+    "daos_bindings.linux.seccomp", "daos_helper.calls", "daos_helper.confinement", "daos_helper.worker", "importlib", "mmap", "prctl",
+    "resource", "string", "tomllib", "tomllib._parser", "tomllib._re", "tomllib._types",
 })  # fmt: skip
 """What a policy file and the first step add, in the monitor before the fork and in the worker after it."""
 
@@ -222,6 +236,8 @@ REQUESTS: dict[str, tuple[dict[str, object], frozenset[str]]] = {
     "MetadataUnmount": ({"root_path": PLACE, "device": DEVICE}, WITH_A_REQUEST | WITH_A_WORKER),
     "BdevPrepare": ({}, WITH_A_REQUEST),
     **dict.fromkeys(NVME_METHODS, ({"devices": ["fffe:ff:1f.7"]}, WITH_A_REQUEST | WITH_NVME)),
+    **dict.fromkeys(PMEM_METHODS, ({}, WITH_A_REQUEST | WITH_PMEM | WITH_A_WORKER | WITH_IPMCTL)),
+    "ScmPrepare": ({"socket": 63, "plan_only": True}, WITH_A_REQUEST | WITH_PMEM | WITH_A_WORKER | WITH_IPMCTL),
 }
 """For each method the smallest request that is refused, or changes nothing, and all that it may load."""
 

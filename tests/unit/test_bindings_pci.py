@@ -14,7 +14,6 @@ from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.linux.mounts import Mount
 from daos_bindings.linux.nvme_controller import Namespace
 from daos_bindings.linux.pci import GroupMember
-from daos_bindings.linux.signatures import Signature
 from daos_bindings.nvme.select import parse_list, select
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -330,10 +329,3 @@ def test_a_controller_that_the_kernel_does_not_drive_has_no_reasons(sysfs: Sysfs
     scan = sysfs.scan()
     assert told(scan.controllers[0], scan) == []
     assert inuse.exclusively_open(scan.controllers[0], scan) == ()
-
-
-def test_signatures_of_members_are_told_from_content() -> None:
-    kinds = [("LVM2_member", "raid"), ("linux_raid_member", "raid"), ("crypto_LUKS", "crypto"), ("swap", "other"), ("ext4", "filesystem")]
-    found = inuse.of_signatures("nvme3n1", [Signature(kind, usage, "", "", 0) for kind, usage in kinds])
-    assert [one.kind for one in found] == ["member"] * 4 + ["content"]
-    assert str(found[0]) == "nvme3n1: carries a member of LVM2_member"

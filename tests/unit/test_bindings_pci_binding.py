@@ -89,11 +89,13 @@ def test_a_kernel_that_takes_all_and_does_nothing_is_found_out(tree: Tree, root:
     assert "nothing changed" in fault.cause
 
 
-def test_each_outcome_is_reported_once(root: int) -> None:
+@pytest.mark.parametrize(("lanes", "files"), [(1, 4), (2, 8), (12, 8)])
+def test_each_outcome_is_reported_once(root: int, lanes: int, files: int) -> None:
+    """A driver's files are opened once for each function that changes at the same time: the kernel locks an open file."""
     seen: list[str] = []
-    with binding.opened((Goal(SSD, VFIO, NVME), Goal(OTHER, VFIO, NVME)), root) as bindings:
+    with binding.opened((Goal(SSD, VFIO, NVME), Goal(OTHER, VFIO, NVME)), root, lanes=lanes) as bindings:
         bindings.act(lambda outcome: seen.append(outcome.address), threads=2)
-        assert len(bindings.descriptors) == len(set(bindings.descriptors)) == 4 + 1 + 4
+        assert len(bindings.descriptors) == len(set(bindings.descriptors)) == 4 + 1 + files
         kept = bindings.descriptors
     assert sorted(seen) == [SSD, OTHER]
     for descriptor in kept:

@@ -94,7 +94,7 @@ def test_the_environment_is_the_reference_s(standin: Spdk) -> None:
         "--log-level=lib.power:4 --log-level=lib.meter:4 --log-level=lib.sched:4 --log-level=lib.port:4 --log-level=lib.table:4 "
         "--log-level=lib.pipeline:4 --log-level=lib.mbuf:4 --log-level=lib.cryptodev:4 --log-level=lib.efd:4 --log-level=lib.eventdev:4 "
         "--log-level=lib.gso:4 --log-level=user1:4 --log-level=user2:4 --log-level=user3:4 --log-level=user4:4 --log-level=user5:4 "
-        "--log-level=user6:4 --log-level=user7:4 --log-level=user8:4 --no-telemetry"
+        "--log-level=user6:4 --log-level=user7:4 --log-level=user8:4 --no-telemetry --in-memory"
     )
     assert log[3:5] == [f"allowed {A}", "allowed 0000:5d:05.5"]
     assert "vmd" not in log
@@ -237,6 +237,64 @@ def test_a_wipe_that_did_not_happen_is_no_success(standin: Spdk, wrong: str, wor
     assert fault(rows[0])[0] == 302
     assert words in fault(rows[0])[1]
     assert rows[1]["fault"] is None
+
+
+LOOK = """
+import os
+from daos_bindings.spdk import looking, operations
+looking.KEPT_LIMIT = {limit}
+file = os.memfd_create("copies")
+rows = operations.look({devices!r}, file)
+value = [[row.address, row.fault, row.namespaces, [os.pread(file, 12288, one.offset).hex() for one in row.namespaces]] for row in rows]
+"""
+LOOK_AND_WIPE = """
+import os
+from daos_bindings.spdk import looking, operations
+from daos_bindings.spdk.sessions import over_pci
+from daos_bindings.spdk.tasks import run_all
+copies = looking.Copies(os.memfd_create("copies"))
+with over_pci({devices!r}) as session:
+    (copied,) = run_all([looking.copy(one, copies) for one in session.controllers.values()])
+    value = operations.wipe_session(session, copies, [operations.Looked({devices!r}[0], copied[:{known}])])
+"""
+
+
+def test_what_is_on_namespaces_is_copied_without_their_metadata(standin: Spdk) -> None:
+    rows, log = ask(standin, LOOK.format(devices=(A, B), limit=1 << 20), f"{A},{B}/dead")
+    (address, fault_, namespaces, copies), (other, dead, _, _) = cast("list[list[object]]", rows)
+    assert (address, fault_, other, cast("dict[str, object]", dead)["code"]) == (A, None, B, 2142)
+    assert namespaces == [
+        {"id": 1, "size": 1 << 20, "offset": 0, "reason": ""},
+        {"id": 3, "size": 1 << 20, "offset": 1 << 20, "reason": ""},
+    ]
+    first, third = (bytes.fromhex(one) for one in cast("list[str]", copies))
+    assert first == b"\xa5" * 8192 + bytes(4096)
+    assert third == b"\xa5" * (8192 - 8) + bytes(4096 + 8), "8 bytes of the second block's are behind the metadata of the first"
+    assert not [line for line in log if line.startswith("write")]
+    assert f"free queue {A}" in log
+
+
+def test_what_cannot_be_copied_has_a_reason(standin: Spdk) -> None:
+    for drive, limit, reason in (
+        (A, 4096, "its copy cannot be kept: No space left on device"),
+        (f"{A}/no-queue", 1 << 20, "Create I/O queue: Cannot allocate memory"),
+        (f"{A}/io-hang", 1 << 20, "Read: it did not answer in time, or was reset meanwhile"),
+    ):
+        ((_, fault_, namespaces, _),) = cast("list[list[object]]", ask(standin, QUICK + LOOK.format(devices=(A,), limit=limit), drive)[0])
+        assert fault_ is None
+        assert [one["reason"] for one in cast(Rows, namespaces)] == [reason] * 2
+
+
+def test_only_what_was_looked_at_is_wiped(standin: Spdk) -> None:
+    (row,), _ = ask(standin, LOOK_AND_WIPE.format(devices=(A,), known=2), A)
+    assert (row["fault"], spaces(row)) == (None, [(1, True, ""), (3, True, "")])
+    changed = "somebody changed it after it was looked at; nothing was written to it"
+    (row,), log = ask(standin, LOOK_AND_WIPE.format(devices=(A,), known=2), f"{A}/changes")
+    assert spaces(row) == [(1, False, changed), (3, False, "not tried, because namespace 1 failed")]
+    assert not [line for line in log if line.startswith("write")]
+    (row,), log = ask(standin, LOOK_AND_WIPE.format(devices=(A,), known=1), A)
+    assert spaces(row) == [(1, True, ""), (3, False, changed)]
+    assert fault(row)[0] == 302
 
 
 def test_firmware_goes_in_pieces_and_waits_for_a_reset(standin: Spdk) -> None:

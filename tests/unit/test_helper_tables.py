@@ -11,24 +11,43 @@ import pytest
 
 from daos_bindings.nvme import admin, kernel
 from daos_helper import attach, device, mkfs, privileges, targets
-from daos_helper.methods import bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk, nvme_table
+from daos_helper.methods import (
+    bdev,
+    nvme_ask,
+    nvme_bind,
+    nvme_drivers,
+    nvme_firmware,
+    nvme_format,
+    nvme_machine,
+    nvme_spdk,
+    nvme_table,
+    pmem_firmware,
+    pmem_machine,
+    pmem_prepare,
+    pmem_table,
+)
 from daos_helper.methods.table import TABLE as STORAGE_TABLE
 from daos_helper.methods.table import Method, find
 from daos_pbin.bounding import HELPER_BOUNDING
 from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
-from daos_pbin.methods import METHODS, NVME_METHODS, PING
+from daos_pbin.methods import METHODS, NVME_METHODS, PING, PMEM_METHODS
 from daos_pbin.nvme_messages import NVME_REQUESTS
+from daos_pbin.pmem_messages import PMEM_REQUESTS
 
-REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
-TABLE = STORAGE_TABLE | nvme_table.TABLE
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS | PMEM_REQUESTS
+TABLE = STORAGE_TABLE | nvme_table.TABLE | pmem_table.TABLE
 WITHOUT_STEPS = {"HelperPolicy"}
-STEPS = (attach, device, mkfs, targets, bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk)
+STEPS = (
+    attach, device, mkfs, targets, bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk,
+    pmem_firmware, pmem_machine, pmem_prepare,
+)  # fmt: skip
 
 
 def test_every_method_of_the_contract_is_answered() -> None:
     assert set(TABLE) == set(REQUESTS)
     assert (PING, *REQUESTS) == METHODS
     assert tuple(NVME_REQUESTS) == NVME_METHODS
+    assert tuple(PMEM_REQUESTS) == PMEM_METHODS
     assert all(find(name) is TABLE[name] for name in REQUESTS)
     assert find("NoSuchMethod") is None
     assert all(TABLE[name].request is request for name, request in REQUESTS.items())
@@ -55,6 +74,8 @@ WITH_SYS_ADMIN = {"attach", "command"}
 """Kinds of steps that are root in effect, and nothing else but that."""
 SPDK = {"spdk-vfio", "spdk-uio"}
 """Foreign code with capabilities: it can only work so, and comes in only where the machine has SPDK."""
+IPMCTL = {"ipmctl-read", "ipmctl-goal", "ipmctl-firmware"}
+"""Foreign code as uid 0, without capabilities: it works for nobody else."""
 
 
 def test_rows_are_of_the_five_kinds_and_give_reasons() -> None:
@@ -63,7 +84,8 @@ def test_rows_are_of_the_five_kinds_and_give_reasons() -> None:
         if row.step != "spdk-uio":
             assert (row.kind in WITH_SYS_ADMIN) == ("CAP_SYS_ADMIN" in row.capabilities), row.step
         if row.kind == "library" and row.step not in SPDK:
-            assert (row.identity, row.capabilities) == ("worker", privileges.NOTHING), row.step
+            identity = "root" if row.step in IPMCTL else "worker"
+            assert (row.identity, row.capabilities) == (identity, privileges.NOTHING), row.step
         assert 0 <= row.threads <= 16, row.step
         if row.threads and row.step not in SPDK:
             assert row.identity == "worker", f"{row.step}: the kernel does not limit the threads of uid 0"
@@ -87,11 +109,11 @@ def test_steps_with_cap_sys_admin_import_nothing_that_executes_or_parses() -> No
         "from __future__ import annotations",
         "import errno",
         "import os",
+        "import stat",
         "from typing import Final",
         "from msgspec import Struct",
         "from daos_bindings.linux import syscalls",
         "from daos_helper.filesystems import Option",
-        "from daos_helper.paths import NO_LINKS",
         "from daos_helper.privileges import ATTACH_EXT4, ATTACH_TMPFS, DETACH, INSPECT_EXT4",
         "from daos_helper.steps import Built, Step, Work, WorkerIO, perform",
         "from daos_pbin import codes",
@@ -104,14 +126,16 @@ def test_steps_that_send_commands_decide_nothing() -> None:
     for module in (admin, kernel):
         source = inspect.getsource(module)
         assert not [name for name in ("subprocess", "ctypes", "importlib", "os.exec", "os.system") if name in source], module.__name__
-    assert "decode" not in inspect.getsource(kernel.fetch)
+    assert "decode" not in inspect.getsource(kernel.fetch) + inspect.getsource(kernel.ask)
     assert "decode" not in inspect.getsource(nvme_ask._fetch)
 
 
 def test_nothing_about_nvme_is_loaded_for_other_methods() -> None:
     code = f"import sys; sys.path[:0] = {sys.path!r}; import daos_helper.dispatch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", code], check=True, capture_output=True, text=True)
-    assert not [name for name in done.stdout.split() if "nvme" in name or name in {"queue", "threading", "daos_bindings.linux.pci"}]
+    apart = ("nvme", "pmem", "ndctl", "ipmctl")
+    hardware = {"queue", "threading", "daos_bindings.linux.pci"}
+    assert not [name for name in done.stdout.split() if any(word in name for word in apart) or name in hardware]
 
 
 BEFORE_FIRST_FRAME = {

@@ -26,6 +26,7 @@ from daos_pbin.nvme_messages import (
     WireFault,
 )
 from daos_server.plan.steps import BindSsd, CleanHugepages, Plan, RestoreSsd, Standing, Step, WipeSsd
+from daos_server.storage import patience
 from daos_server.storage.report import Outcome, Report, Silent
 from daos_server.storage.runner import Runner
 
@@ -56,13 +57,17 @@ class Answers:
 
 
 class Heard(Silent):
-    """Which step progress was shown for."""
+    """Which step progress was shown for, and what else was said."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
+        self.lines: list[str] = []
 
     def progress(self, step: Step, done: int, total: int, unit: str, what: str) -> None:
         self.steps.append(step.subject)
+
+    def log(self, level: str, text: str) -> None:
+        self.lines.append(text)
 
 
 def run(steps: tuple[Step, ...], *answers: Result | Fault, standing: tuple[Standing, ...] = ()) -> tuple[Report, Answers, Heard]:
@@ -220,3 +225,41 @@ def test_what_a_failed_step_was_needed_for_is_skipped() -> None:
     needing = WipeSsd(key="w", subject=SECOND, needs=(f"ssd:{FIRST}",))
     report, _, _ = run((wipe(FIRST), CleanHugepages(key="c", subject="x", needs=(f"ssd:{FIRST}",)), needing), BdevFormatResult(()))
     assert sorted(code for _, code, _ in outcomes(report)) == ["failed", "skipped", "skipped"]
+
+
+# What was not asked for, and what is held by another
+
+
+def test_what_an_earlier_command_left_behind_is_told_apart() -> None:
+    left = result(SECOND, driver="nvme", reason="an earlier run was cut short and had left it without a driver")
+    report, _, _ = run((bind(FIRST),), BdevBindResult((left, result(FIRST))))
+    assert [(row.subject, row.action, row.outcome.value) for row in report.rows] == [
+        (FIRST, BindSsd.action, "done"),
+        (SECOND, "give back besides", "done"),
+    ]
+    assert "an earlier run was cut short" in report.rows[1].detail
+    assert report.notes == (
+        f"{SECOND}: not among those of this command, but taken by an earlier one and seen to on the way ('give back besides')",
+    )
+    assert run((bind(FIRST),), BdevBindResult((result(FIRST),)))[0].notes == ()
+
+
+BUSY = Fault(codes.HELPER_RESOURCE_BUSY, resource=FIRST, holder="a request of process 7")
+
+
+def test_a_request_waits_for_what_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSE_S", 0)
+    report, helper, heard = run((bind(FIRST),), BUSY, BUSY, BdevBindResult((result(FIRST),)))
+    assert outcomes(report) == [(FIRST, "done", 0)]
+    assert helper.requests == [BdevBind(devices=(FIRST,))] * 3
+    assert len(heard.lines) == 2
+    assert "trying again" in heard.lines[0]
+
+
+def test_it_does_not_wait_for_ever_nor_for_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSE_S", 0)
+    report, helper, _ = run((bind(FIRST),), *[BUSY] * patience.TRIES)
+    assert outcomes(report) == [(FIRST, "failed", codes.HELPER_RESOURCE_BUSY)]
+    assert len(helper.requests) == patience.TRIES
+    report, helper, _ = run((bind(FIRST),), IN_USE)
+    assert (outcomes(report), len(helper.requests)) == ([(FIRST, "failed", codes.NVME_CONTROLLER_IN_USE)], 1)

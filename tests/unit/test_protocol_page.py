@@ -18,10 +18,11 @@ from daos_pbin import PROTOCOL_VERSION, VERSION, conversation, endings, envelope
 from daos_pbin.messages import REQUESTS as STORAGE_REQUESTS
 from daos_pbin.methods import METHODS, PING
 from daos_pbin.nvme_messages import NVME_REQUESTS
+from daos_pbin.pmem_messages import PMEM_REQUESTS
 
 pytestmark = pytest.mark.unit
 
-REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS
+REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS | PMEM_REQUESTS
 PAGE = Path(frames.__file__).parents[1] / "PROTOCOL.md"
 
 EXAMPLES: list[tuple[str, dict[str, object]]] = [

@@ -34,9 +34,7 @@ def guest(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
 
 def nvme(guest: Guest, installation: Installation, *arguments: str) -> tuple[int, object]:
     """Run an nvme command as the account; return its status and the response."""
-    account = installation.account
-    become = ["/usr/bin/setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
-    words = [*become, str(installation.server), "nvme", *arguments, "--ignore-config", "--json"]
+    words = [*installation.account.become, str(installation.server), "nvme", *arguments, "--ignore-config", "--json"]
     done = guest.run(words, timeout_s=SLOW_S, check=False)
     return done.status, json.loads(done.out)["response"]
 

@@ -77,16 +77,17 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Driver(msgspec.Struct, frozen=True):
-    """Descriptors of a driver; -1 for the half that is not needed."""
+    """Descriptors of a driver, one for each lane; none for the half that is not needed."""
 
-    bind: int
-    unbind: int
+    bind: tuple[int, ...]
+    unbind: tuple[int, ...]
 
 
 class _Device(msgspec.Struct, frozen=True):
-    """Descriptors of a function: its folder, and its ``driver_override``."""
+    """Descriptors of a function: its folder, and its ``driver_override``; and the lane that it is in."""
 
     goal: Goal
+    lane: int
     folder: int
     override: int
 
@@ -117,8 +118,8 @@ class Bindings:
         for device in self._devices:
             found |= {device.folder, device.override}
         for driver in self._drivers.values():
-            found |= {driver.bind, driver.unbind}
-        return tuple(sorted(found - {-1}))
+            found.update(driver.bind, driver.unbind)
+        return tuple(sorted(found))
 
     def act(self, report: Callable[[Outcome], None], *, threads: int = 1) -> tuple[Outcome, ...]:
         """Bring every function to its goal; one that fails does not keep the others from theirs.
@@ -169,20 +170,20 @@ class Bindings:
             if current != wanted.driver:
                 step = "unbind"
                 if current:
-                    _write(self._descriptor(current, "unbind"), address)
+                    _write(self._descriptor(current, "unbind", device.lane), address)
                 step = "bind"
                 if wanted.driver:
-                    _write(self._descriptor(wanted.driver, "bind"), address)
+                    _write(self._descriptor(wanted.driver, "bind", device.lane), address)
         except OSError as error:
             return step, error.errno or errno.EIO
         return "", 0
 
-    def _descriptor(self, driver: str, action: Literal["bind", "unbind"]) -> int:
+    def _descriptor(self, driver: str, action: Literal["bind", "unbind"], lane: int) -> int:
         found = self._drivers.get(driver)
-        descriptor = -1 if found is None else found.bind if action == "bind" else found.unbind
-        if descriptor < 0:
+        lanes = () if found is None else found.bind if action == "bind" else found.unbind
+        if not lanes:
             raise OSError(errno.EBUSY, f"{driver} was not the driver when it was opened")
-        return descriptor
+        return lanes[lane]
 
     def _go_back(self, device: _Device, now: State) -> State | None:
         """Restore what was before; if that fails as well, let any driver that knows the function have it."""
@@ -219,23 +220,25 @@ def current(address: str, root: int) -> State:
     :raises Fault: 2124 if there is no such function.
     """
     with ExitStack() as stack:
-        found = _open_device(Goal(address, State(), State()), root, stack, writing=False).state()
+        found = _open_device(Goal(address, State(), State()), 0, root, stack, writing=False).state()
     if found is None:
         raise Fault(codes.NVME_CONTROLLER_GONE, object=address, address=address)
     return found
 
 
 @contextmanager
-def opened(goals: Sequence[Goal], root: int) -> Iterator[Bindings]:
+def opened(goals: Sequence[Goal], root: int, *, lanes: int = 1) -> Iterator[Bindings]:
     """Open what is needed for *goals*: as root, before the drop.
 
     :param root: descriptor of sysfs (``sysfs.opened``).
+    :param lanes: how often each driver's files are opened: the kernel lets only one write at a time through an open file of
+        sysfs, so as many functions as this can change their driver at the same time.
     :raises Fault: 2121 if the kernel has not loaded a driver that is wanted or to be gone back to, 2124 if a function is gone.
     :raises OSError: if something cannot be opened.
     :raises ValueError: for a name that is no driver's: a defect of the caller.
     """
     with ExitStack() as stack:
-        devices = tuple(_open_device(goal, root, stack, writing=True) for goal in goals)
+        devices = tuple(_open_device(goal, place % lanes, root, stack, writing=True) for place, goal in enumerate(goals))
         needed: dict[str, set[str]] = {}
         for device in devices:
             state = device.state()
@@ -245,11 +248,12 @@ def opened(goals: Sequence[Goal], root: int) -> Iterator[Bindings]:
             needed.setdefault(device.goal.before.driver, set()).add("bind")
             needed.setdefault(state.driver, set()).add("unbind")
         needed.pop("", None)
-        drivers = {name: _open_driver(name, actions, root, stack) for name, actions in needed.items()}
+        count = min(lanes, len(goals))
+        drivers = {name: _open_driver(name, actions, count, root, stack) for name, actions in needed.items()}
         yield Bindings(devices, drivers, _keep(sysfs.opened_below(root, f"{PCI}/drivers_probe", os.O_WRONLY), stack))
 
 
-def _open_device(goal: Goal, root: int, stack: ExitStack, *, writing: bool) -> _Device:
+def _open_device(goal: Goal, lane: int, root: int, stack: ExitStack, *, writing: bool) -> _Device:
     if pci_address.parse_kernel(goal.address) is None:
         raise ValueError(f"no address of the kernel's: {kernelfiles.printable(goal.address)}")
     for name in (goal.wanted.driver, goal.wanted.override, goal.before.driver, goal.before.override):
@@ -258,24 +262,24 @@ def _open_device(goal: Goal, root: int, stack: ExitStack, *, writing: bool) -> _
     try:
         folder = _keep(sysfs.opened_link(root, f"{PCI}/devices/{goal.address}", os.O_RDONLY | os.O_DIRECTORY), stack)
         mode = os.O_RDWR if writing else os.O_RDONLY
-        return _Device(goal, folder, _keep(sysfs.opened_below(folder, "driver_override", mode), stack))
+        return _Device(goal, lane, folder, _keep(sysfs.opened_below(folder, "driver_override", mode), stack))
     except OSError as error:
         if error.errno in GONE:
             raise Fault(codes.NVME_CONTROLLER_GONE, object=goal.address, address=goal.address) from error
         raise
 
 
-def _open_driver(name: str, actions: set[str], root: int, stack: ExitStack) -> _Driver:
+def _open_driver(name: str, actions: set[str], lanes: int, root: int, stack: ExitStack) -> _Driver:
+    def each(action: str) -> tuple[int, ...]:
+        path = f"{PCI}/drivers/{name}/{action}"
+        return tuple(_keep(sysfs.opened_below(root, path, os.O_WRONLY), stack) for _ in range(lanes if action in actions else 0))
+
     try:
-        bind, unbind = (
-            _keep(sysfs.opened_below(root, f"{PCI}/drivers/{name}/{action}", os.O_WRONLY), stack) if action in actions else -1
-            for action in ("bind", "unbind")
-        )
+        return _Driver(each("bind"), each("unbind"))
     except OSError as error:
         if error.errno in GONE:
             raise Fault(codes.NVME_DRIVER_MISSING, object=name, driver=name) from error
         raise
-    return _Driver(bind, unbind)
 
 
 def _keep(descriptor: int, stack: ExitStack) -> int:

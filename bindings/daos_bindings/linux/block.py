@@ -244,11 +244,11 @@ def family(identity: BlockIdentity) -> tuple[BlockIdentity, ...]:
     found: dict[str, BlockIdentity] = {}
     waiting = [identity.name, identity.disk, *partitions(identity)]
     while waiting:
-        device = by_name(waiting.pop())
-        if device is None or device.name in found:
-            continue
-        found[device.name] = device
-        waiting += [device.disk, *_entries(f"{BY_NAME}/{device.disk}/slaves")]
+        name = waiting.pop()
+        device = None if name in found else by_name(name)
+        if device is not None:
+            found[device.name] = device
+            waiting += [device.disk, *_entries(f"{BY_NAME}/{device.disk}/slaves")]
     return tuple(found.values())
 
 
@@ -257,7 +257,9 @@ def partitions(identity: BlockIdentity) -> tuple[str, ...]:
     if identity.is_partition:
         return ()
     directory = f"{BY_NAME}/{identity.name}"
-    return tuple(name for name in _entries(directory) if os.path.exists(f"{directory}/{name}/partition"))
+    # A partition's name is its disk's with something behind it.
+    names = (name for name in _entries(directory) if name.startswith(identity.name))
+    return tuple(name for name in names if os.path.exists(f"{directory}/{name}/partition"))
 
 
 def _entries(directory: str) -> list[str]:

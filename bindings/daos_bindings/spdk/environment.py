@@ -32,6 +32,9 @@ QUIET: Final = " ".join(
     )
 )
 """For DPDK, as the reference passes it: errors only (level 4), and no telemetry socket."""
+NO_FILES: Final = "--in-memory"
+"""For DPDK: take hugepages without files.  Otherwise it opens files, with names that can be guessed, in the root of hugetlbfs, which
+belongs to the engines' user: a file that waits there would be root's memory, and that user's."""
 FABRICS_MIB: Final = 256
 """Ordinary memory for controllers over a network, which need no hugepages."""
 
@@ -87,7 +90,8 @@ def _start(options: CData) -> None:
         raise RuntimeError("SPDK can be started only once in a process")
     _started.append(True)
     processors = os.sched_getaffinity(0)
-    texts = [ffi.new("char[]", text.encode()) for text in (NAME, f"0@{min(processors)}", QUIET)]
+    arguments = QUIET if options.no_huge else f"{QUIET} {NO_FILES}"
+    texts = [ffi.new("char[]", text.encode()) for text in (NAME, f"0@{min(processors)}", arguments)]
     # Not the default, processor 0 by its number: it may not be ours to run on.
     options.name, options.lcore_map, options.core_mask, options.env_context = texts[0], texts[1], ffi.NULL, texts[2]
     lib.daos_spdk_log_errors_only()

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from daos_bindings.linux import pci_address
 from daos_bindings.nvme.firmware import Needs
-from daos_bindings.spdk import reading, updating, wiping
+from daos_bindings.nvme.wipe import fault as wipe_fault
+from daos_bindings.spdk import looking, reading, updating, wiping
+from daos_bindings.spdk.looking import Copied, Copies
 from daos_bindings.spdk.sessions import Session, over_pci
 from daos_bindings.spdk.tasks import run_all
 from daos_bindings.spdk.wiping import WipedNamespace
-from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.nvme import ControllerRecord
 
@@ -48,6 +49,17 @@ class Wiped(Struct, frozen=True):
     fault: Fault | None = None
 
 
+class Looked(Struct, frozen=True):
+    """A controller that was looked at, or could not be.
+
+    :param namespaces: the active ones by id.
+    """
+
+    address: str
+    namespaces: tuple[Copied, ...] = ()
+    fault: Fault | None = None
+
+
 class Updated(Struct, frozen=True):
     """A controller that got new firmware, or not.
 
@@ -59,7 +71,7 @@ class Updated(Struct, frozen=True):
     fault: Fault | None = None
 
 
-Result = TypeVar("Result", Scanned, Wiped, Updated)
+Result = TypeVar("Result", Scanned, Wiped, Looked, Updated)
 
 
 def scan(devices: Sequence[str], *, vmd: bool = False, health: bool = True) -> tuple[Scanned, ...]:
@@ -84,19 +96,34 @@ def scan_session(session: Session, *, health: bool) -> tuple[Scanned, ...]:
     return _sorted(rows)
 
 
-def wipe(devices: Sequence[str], *, vmd: bool = False) -> tuple[Wiped, ...]:
-    """Wipe all active namespaces of controllers.  Whether that may be done was decided before.
+def look(devices: Sequence[str], file: int, *, vmd: bool = False) -> tuple[Looked, ...]:
+    """Copy both ends of all active namespaces of controllers into a memory file.
 
     :raises Fault: as ``scan``.
     """
     with over_pci(devices, vmd=vmd) as session:
-        return wipe_session(session)
+        copies = Copies(file)
+        results = run_all([looking.copy(one, copies) for one in session.controllers.values()])
+        rows = [Looked(address, spaces) for address, spaces in zip(session.controllers, results, strict=True)]
+        return _sorted([*rows, *(Looked(address, fault=fault) for address, fault in session.faults.items())])
 
 
-def wipe_session(session: Session) -> tuple[Wiped, ...]:
-    """Wipe the controllers of a session."""
-    results = run_all([wiping.wipe(one) for one in session.controllers.values()])
-    rows = [Wiped(address, spaces, _wipe_fault(address, spaces)) for address, spaces in zip(session.controllers, results, strict=True)]
+def wipe(devices: Sequence[str], *, vmd: bool = False, file: int = -1, looked: Sequence[Looked] = ()) -> tuple[Wiped, ...]:
+    """Wipe all active namespaces of controllers.  Whether that may be done was decided before.
+
+    :param file: with the copies by which it was decided, if any were made; a namespace that changed since is not wiped.
+    :param looked: what they are copies of.
+    :raises Fault: as ``scan``.
+    """
+    with over_pci(devices, vmd=vmd) as session:
+        return wipe_session(session, None if file < 0 else Copies(file), looked)
+
+
+def wipe_session(session: Session, copies: Copies | None = None, looked: Sequence[Looked] = ()) -> tuple[Wiped, ...]:
+    """Wipe the controllers of a session; otherwise as ``wipe``."""
+    copied = {row.address: row.namespaces for row in looked}
+    results = run_all([wiping.wipe(one, copies, copied.get(address, ())) for address, one in session.controllers.items()])
+    rows = [Wiped(address, spaces, wipe_fault(address, spaces)) for address, spaces in zip(session.controllers, results, strict=True)]
     return _sorted([*rows, *(Wiped(address, fault=fault) for address, fault in session.faults.items())])
 
 
@@ -112,15 +139,6 @@ def update_firmware(devices: Sequence[str], image: bytes, path: str, *, vmd: boo
         for address, found in zip(session.controllers, run_all(tasks), strict=True):
             rows.append(Updated(address, fault=found) if isinstance(found, Fault) else Updated(address, found))
         return _sorted(rows)
-
-
-def _wipe_fault(address: str, spaces: Sequence[WipedNamespace]) -> Fault | None:
-    bad = [space for space in spaces if not space.done]
-    if spaces and not bad:
-        return None
-    numbers = ", ".join(str(space.id) for space in bad)
-    reason = f"namespaces [{numbers}] are not wiped (namespace {bad[0].id}: {bad[0].reason})" if bad else "it has no active namespace"
-    return Fault(codes.BDEV_FORMAT_FAILURE, object=address, dev=address, err=reason)
 
 
 def _sorted(rows: Sequence[Result]) -> tuple[Result, ...]:

@@ -30,7 +30,7 @@ def update(controller: Controller, address: str, image: bytes, path: str) -> Tas
             yield from controller.admin(command, piece)
         return (yield from _commit(controller))
     except AdminError as error:
-        return error.fault(address) if error.gone or error.number else firmware.unusable(address, path, error.reason)
+        return firmware.not_updated(address, path, error)
     except MalformedError as error:
         return kernel.malformed(address, error)
 

@@ -13,7 +13,7 @@ from daos_server.plan.prepare import plan_nvme_prepare
 from daos_server.plan.reset import plan_nvme_reset
 from daos_server.storage import ssds
 from daos_server.storage.host_facts import read_host
-from daos_server.storage.report import Silent
+from daos_server.storage.report import Silent, together
 
 if TYPE_CHECKING:
     from daos_server.plan.access import Asked
@@ -65,11 +65,7 @@ class Scan:
             names = ", ".join(self.missing)
             return Fault(codes.BDEV_NOT_FOUND, object=names, variant="ssd", addresses=names)
         faults = [ssd.fault for ssd in self.ssds if ssd.fault is not None and ssds.is_its_own(ssd.fault)]
-        if len(faults) < 2:
-            return faults[0] if faults else None
-        from daos_server.storage.report import partial_failure
-
-        return partial_failure([f"{fault.object} ({fault.code})" for fault in faults], len(self.ssds))
+        return together(faults, len(self.ssds))
 
 
 async def scan(ctx: Context, *, vmd: bool = True, everything: bool = False, reporter: Reporter | None = None) -> Scan:

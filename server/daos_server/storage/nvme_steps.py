@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ WIPE_S = 600.0
 
 NOT_FREE = frozenset({codes.NVME_CONTROLLER_IN_USE, codes.NVME_GROUP_SHARED, codes.NVME_UNUSABLE, codes.HELPER_POLICY_REFUSED})
 """Faults of an SSD that was to be taken only if nothing is in the way."""
-SSD_STEPS = (BindSsd, RestoreSsd, WipeSsd)
+BESIDE = "give back besides"
+"""The action of rows about SSDs that the command did not name."""
 LEFT_ALONE = "daos_server did not take it from its driver: it is left alone"
 
 
@@ -55,8 +57,8 @@ def row(step: Step, outcome: Outcome, detail: str, fault: Fault | None = None) -
 
 
 def failed(step: Step, fault: Fault) -> Row:
-    """Return the row of a step that failed."""
-    return row(step, Outcome.FAILED, fault.description if isinstance(step, SSD_STEPS) else str(fault), fault)
+    """Return the row of a step that failed; what else there is to say of the fault is said below the table."""
+    return row(step, Outcome.FAILED, fault.description, fault)
 
 
 # Drivers
@@ -112,7 +114,15 @@ def _restored(steps: Sequence[RestoreSsd], answer: BdevBindResult) -> Endings:
 
 def _others(results: Iterable[DeviceResult]) -> tuple[Row, ...]:
     """Return the rows of SSDs that the helper had to see to beside, such as those that an interrupted run left without a driver."""
-    return tuple(_given_back(RestoreSsd(key="", subject=result.address), result) for result in results)
+    return tuple(replace(_given_back(RestoreSsd(key="", subject=result.address), result), action=BESIDE) for result in results)
+
+
+def notes_beside(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Say why SSDs are in a report that nobody asked about."""
+    if not rows:
+        return ()
+    names = ", ".join(row.subject for row in rows)
+    return (f"{names}: not among those of this command, but taken by an earlier one and seen to on the way ('{BESIDE}')",)
 
 
 def _given_back(step: RestoreSsd, result: DeviceResult | None) -> Row:

@@ -4,7 +4,7 @@
  *   STANDIN_DRIVES   "0000:01:00.0/hang,0000:02:00.0": addresses, each with what is wrong with it
  *   STANDIN_INIT, STANDIN_VMD   what spdk_env_init and spdk_vmd_init return
  *   STANDIN_LOG      file to which calls are written
- * Each drive has namespace 1 of 2048 blocks of 512 bytes, and 3 of 256 blocks of 4096 + 8 bytes, full of 0xa5.
+ * Each drive has namespace 1 of 2048 blocks of 512 bytes, and 3 of 256 blocks of 4096 + 8 bytes: 0xa5 at their beginning, then zeros.
  */
 #include <errno.h>
 #include <sched.h>
@@ -299,14 +299,19 @@ int spdk_nvme_ns_cmd_write(struct spdk_nvme_ns *space, struct spdk_nvme_qpair *q
     int fails = is(space->owner, "first-fails") && space->id == 1;
     say("write %s ns=%u lba=%lu count=%u flags=%#x", space->owner->where.traddr, space->id, (unsigned long)block, count, flags);
     if (!fails && !is(space->owner, "lies"))
-        memcpy(space->medium, data, (size_t)count * space->extended);
+        memcpy(space->medium + block * space->extended, data, (size_t)count * space->extended);
     return later(&queue->queue, call, context, fails ? 0x280 : 0);
 }
 
 int spdk_nvme_ns_cmd_read(struct spdk_nvme_ns *space, struct spdk_nvme_qpair *queue, void *data, uint64_t block, uint32_t count,
                           spdk_nvme_cmd_cb call, void *context, uint32_t flags)
 {
-    (void)block, (void)flags;
-    memcpy(data, space->medium, (size_t)count * space->extended);
+    size_t start = block * space->extended, length = (size_t)count * space->extended;
+    (void)flags;
+    memset(data, 0, length);
+    if (start < MEDIUM)
+        memcpy(data, space->medium + start, length < MEDIUM - start ? length : MEDIUM - start);
+    if (is(space->owner, "changes"))
+        space->medium[0]++;
     return later(&queue->queue, call, context, 0);
 }

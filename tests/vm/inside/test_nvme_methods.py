@@ -6,14 +6,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from hostile import helper_processes
 from installed import Installation
+from spdk_guest import give
 from vmlab.disks import cleaned
 from vmlab.spec import IOMMU
 from vmlab.waiting import until
@@ -21,6 +24,7 @@ from vmlab.waiting import until
 from daos_bindings.linux import pci
 from daos_bindings.linux.pci import PciFunction
 from daos_pbin import codes
+from daos_pbin.envelope import Progress
 from daos_pbin.faults import Fault
 from daos_pbin.messages import Request, Result
 from daos_pbin.nvme_messages import (
@@ -88,9 +92,7 @@ def policy(installation: Installation) -> Iterator[Policy]:
 
 @contextlib.contextmanager
 def session(installation: Installation) -> Iterator[PlainSession]:
-    account = installation.account
-    become = ["/usr/bin/setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
-    with PlainSession([*become, str(installation.helper)]) as made:
+    with PlainSession(installation.helper_of_account) as made:
         yield made
 
 
@@ -168,15 +170,11 @@ def test_only_what_was_named_is_touched(helper: PlainSession) -> None:
 @pytest.mark.long
 def test_a_driver_override_of_somebody_else_comes_back(helper: PlainSession) -> None:
     address = addresses()[0]
-    override = DEVICES / address / "driver_override"
-    override.write_text("nvme\n")
-    try:
+    with overridden(address, "nvme"):
         helper.call(BdevBind((address,)))
         assert states()[0] == ("vfio-pci", "vfio-pci")
         helper.call(BdevRestore((address,)))
         assert states()[0] == ("nvme", "nvme")
-    finally:
-        override.write_text("\n")
 
 
 def test_every_controller_is_described(helper: PlainSession) -> None:
@@ -335,27 +333,45 @@ def test_a_group_that_a_program_has_open_is_left_alone(helper: PlainSession) -> 
 
 
 @pytest.mark.parametrize("worker", [False, True], ids=["monitor", "worker"])
-@pytest.mark.parametrize("progress", [4, 1, 2, 7, 11])
+@pytest.mark.parametrize("progress", range(1, COUNT))
 @pytest.mark.long
 def test_kills_at_any_moment_leave_nothing_without_a_driver(
     restored: None, installation: Installation, progress: int, worker: bool
 ) -> None:
-    """While controllers are bound; while they are given back only the monitor, because a worker is faster than a signal there."""
+    """With each number of controllers done; a worker that gives back, which is faster than a signal after that, as soon as it is seen."""
     every = addresses()
-    turns: list[tuple[BdevBind | BdevRestore, tuple[str, str]]] = [(BdevBind(every), ("vfio-pci", "vfio-pci"))]
-    if not worker:
-        turns.append((BdevRestore(), ("nvme", "")))
-    for request, wanted in turns:
-        for _ in range(ATTEMPTS):
-            killed = kill_after(installation, request, progress=progress, worker=worker)
-            with session(installation) as again:
-                answer = call_when_free(again, request)
-                assert set(states()) == {wanted}, answer
-                if killed:
-                    break
-                again.call(BdevRestore())  # all was done before the signal came: once more
-        else:
-            pytest.fail(f"{ATTEMPTS} kills came too late")
+    with overridden(every[progress], "nvme"):
+        before = states()
+        turns: list[tuple[BdevBind | BdevRestore, list[tuple[str, str]]]] = [
+            (BdevBind(every), [("vfio-pci", "vfio-pci")] * COUNT),
+            (BdevRestore(), before),
+        ]
+        for request, wanted in turns:
+            for _ in range(ATTEMPTS):
+                if worker and isinstance(request, BdevRestore):
+                    killed = kill_worker_at_sight(installation, request)
+                else:
+                    killed = kill_after(installation, request, progress=progress, worker=worker)
+                with session(installation) as again:
+                    answer = call_when_free(again, request)
+                    assert states() == wanted, answer
+                    if killed:
+                        break
+                    again.call(BdevRestore() if isinstance(request, BdevBind) else BdevBind(every))  # the kill came too late: once more
+            else:
+                pytest.fail(f"{ATTEMPTS} kills came too late")
+        assert records(installation) == []
+
+
+@contextlib.contextmanager
+def overridden(address: str, driver: str) -> Iterator[None]:
+    """Let a controller be reserved for a driver by somebody else than us."""
+    override = DEVICES / address / "driver_override"
+    override.write_text(f"{driver}\n")
+    try:
+        yield
+    finally:
+        override.write_text("\n")
 
 
 def call_when_free(helper: PlainSession, request: BdevBind | BdevRestore) -> BdevBindResult:
@@ -383,26 +399,54 @@ def uid_of(pid: int) -> int:
     return int(next(line for line in lines if line.startswith("Uid:")).split()[1])
 
 
+def changes_a_driver(step: Progress) -> bool:
+    """Tell whether the progress is that of the step that changes drivers: before it, controllers are asked and looked at."""
+    return ": " in step.what
+
+
+def kill(installation: Installation, *, worker: bool) -> bool:
+    """Kill the monitor or the worker, if there is one."""
+    killed = False
+    for pid in helper_processes(installation):
+        if (uid_of(pid) == installation.worker.uid) == worker:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed = True
+    return killed
+
+
 def kill_after(installation: Installation, request: BdevBind | BdevRestore, *, progress: int, worker: bool) -> bool:
     """Start a request, and kill the monitor or the worker as soon as so many controllers are done."""
-    killed: list[int] = []
+    killed = False
     seen = 0
 
-    def on_progress(_step: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == progress and not killed:
-            for pid in helper_processes(installation):
-                if (uid_of(pid) == installation.worker.uid) != worker:
-                    continue
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, 9)
-                    killed.append(pid)
+    def on_progress(step: Progress) -> None:
+        nonlocal seen, killed
+        seen += changes_a_driver(step)
+        if seen == progress and changes_a_driver(step):
+            killed = kill(installation, worker=worker)
 
     with contextlib.suppress(Fault), session(installation) as made:
         made.call(request, on_progress=on_progress)
     until(lambda: not helper_processes(installation), "the killed helper is gone")
-    return bool(killed)
+    return killed
+
+
+def kill_worker_at_sight(installation: Installation, request: BdevBind | BdevRestore) -> bool:
+    """Start a request, and kill the worker as soon as there is one."""
+    killed: list[bool] = []
+    with session(installation) as made, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(made.call, request)
+
+        def is_over() -> bool:
+            killed[:] = [kill(installation, worker=True)]
+            return killed[0] or running.done()
+
+        until(is_over, "a worker is killed, or the request is answered")
+        with contextlib.suppress(Fault):
+            running.result()
+    until(lambda: not helper_processes(installation), "the killed helper is gone")
+    return killed[0]
 
 
 @pytest.mark.long
@@ -512,11 +556,48 @@ def test_spdk_and_the_kernel_say_the_same(spdk: PlainSession) -> None:
 def test_both_ways_of_wiping_give_the_same_rows(spdk: PlainSession) -> None:
     every = addresses()
     spdk.call(BdevBind(every[:2]))
-    unseen = codes_of(spdk.call(BdevFormat(every[:4])))
-    assert [unseen[one] for one in every[:2]] == [codes.NVME_UNUSABLE] * 2
-    answer = spdk.call(BdevFormat(every[:4], force=True))
+    answer = spdk.call(BdevFormat(every[:4]))
     assert codes_of(answer) == dict.fromkeys(every[:4], 0), answer
     assert len({row.namespaces for row in answer.controllers}) == 1
+
+
+@pytest.mark.long
+def test_data_that_spdk_sees_is_protected_like_data_that_the_kernel_sees(spdk: PlainSession, policy: Policy) -> None:
+    """The first was bound by us; the others by somebody else, because we do not bind what others made."""
+    every, functions = addresses()[:4], pci.scan().controllers[:3]
+    blob, foreign, system = device(0, 1), device(1), device(2)
+    with cleaned(blob, foreign, system):
+        Path(blob).write_bytes(b"SPDKBLOB" + b"\xa5" * 16376)
+        Path(foreign).write_bytes(b"\xa5" * 16384)
+        run("/sbin/mkfs.ext4", "-q", system)
+        run("/bin/sync")
+        spdk.call(BdevBind(every[:1]))
+        try:
+            for function in functions[1:]:
+                give(function, "vfio-pci")
+            answer = spdk.call(BdevFormat(every))
+            assert codes_of(answer) == dict.fromkeys(every[:3], codes.STORAGE_ALREADY_FORMATTED) | {every[3]: 0}, answer
+            said = [row.fault.cause for row in answer.controllers if row.fault is not None]
+            assert said[0] == f"namespace 2 of {every[0]} carries spdk_blobstore other"
+            assert said[1] == f"namespace 1 of {every[1]} carries data without a signature "
+            assert said[2].startswith(f"namespace 1 of {every[2]} carries ext4 filesystem (uuid ")
+            refused = dict.fromkeys(every[1:3], codes.HELPER_POLICY_REFUSED)
+            assert codes_of(spdk.call(BdevFormat(every, force=True))) == {every[0]: 0, every[3]: 0} | refused
+            policy(f'devices_allow = ["{every[2]}"]')
+            refused.pop(every[2])
+            assert codes_of(spdk.call(BdevFormat(every, force=True))) == dict.fromkeys(every, 0) | refused
+            assert codes_of(spdk.call(BdevFormat(every[:1]))) == {every[0]: 0}, "zeros may be made zeros"
+        finally:
+            for function in functions[1:]:
+                give(function, "nvme")
+            spdk.call(BdevRestore())
+            wait_until_whole()
+        blob, foreign, system = device(0, 1), device(1), device(2)
+        for path, wiped in ((blob, True), (foreign, False), (system, True)):
+            with open(path, "rb") as file:
+                assert file.read(4096) == (bytes(4096) if wiped else b"\xa5" * 4096), path
+        with open(blob, "rb") as file:
+            assert file.read(8192)[4096:] == b"\xa5" * 4096
 
 
 @pytest.mark.parametrize("request_", [BdevScan, BdevFormat, BdevBind], ids=["scan", "format", "bind"])
@@ -529,8 +610,8 @@ def test_one_that_vanishes_meanwhile_does_not_keep_the_others(
     victim = every[-1]
     removed: list[bool] = []
 
-    def on_progress(_step: object) -> None:
-        if removed:
+    def on_progress(step: Progress) -> None:
+        if removed or (request_ is BdevBind and not changes_a_driver(step)):
             return
         removed.append(True)
         if request_ is BdevBind:

@@ -118,7 +118,7 @@ def goals(functions: tuple[PciFunction, ...], wanted: State, before: State = NVM
 
 def reach(wanted: tuple[Goal, ...], root: int, threads: int = 1) -> list[Outcome]:
     """Bind as nobody."""
-    with binding.opened(wanted, root) as bindings:
+    with binding.opened(wanted, root, lanes=threads) as bindings:
 
         def work() -> object:
             seen: list[str] = []

@@ -115,7 +115,7 @@ def controller_words(folder: Path, number: int, controller: Controller) -> list[
     slot = f"pcie-root-port,id=slot{number},bus=bridge{controller.node},chassis={number + 1},slot={number + 1}"
     words = ["-device", slot]
     shared = ""
-    if controller.hotplug:
+    if controller.hotplug and controller.port_of is None:
         words += ["-device", f"nvme-subsys,id=subsystem{number},nqn={controller.serial}"]
         shared = ",shared=on"
     device = ",".join(f"{key}={value}" for key, value in controller_device(number, controller).items())
@@ -130,7 +130,8 @@ def controller_words(folder: Path, number: int, controller: Controller) -> list[
 def controller_device(number: int, controller: Controller) -> dict[str, str]:
     """Return the arguments of QEMU's ``device_add`` for a controller."""
     device = {"driver": "nvme", "id": f"controller{number}", "bus": f"slot{number}", "serial": controller.serial}
-    return {**device, "subsys": f"subsystem{number}"} if controller.hotplug else device
+    subsystem = number if controller.port_of is None else controller.port_of
+    return {**device, "subsys": f"subsystem{subsystem}"} if controller.hotplug else device
 
 
 def nvdimm(folder: Path, number: int, module: Nvdimm) -> list[str]:

@@ -21,12 +21,15 @@ class Controller:
     :param namespaces: size of each in bytes, from namespace 1 on.
     :param hotplug: can be unplugged and plugged while the guest runs.  Its namespaces then sit behind a subsystem, as those of a
         dual-ported drive do, and the kernel shows them by way of its multipath code.
+    :param port_of: position of an earlier one that can be unplugged: this is the second port of that drive, with the same serial number
+        and the same namespaces; it has none of its own.
     """
 
     serial: str
     node: int = 0
     namespaces: tuple[int, ...] = (64 * MIB, 32 * MIB)
     hotplug: bool = False
+    port_of: int | None = None
 
 
 @dataclass(frozen=True)
