@@ -19,8 +19,8 @@ getsockname getsockopt gettid gettimeofday getuid init_module io_uring_enter io_
 kexec_load keyctl kill landlock_create_ruleset landlock_restrict_self listen lseek lstat madvise mbind membarrier memfd_create mincore
 mkdir mkdirat mlock mlock2 mlockall mmap mount mount_setattr move_mount move_pages mprotect mremap msync munlock munlockall munmap
 nanosleep newfstatat open open_by_handle_at open_tree openat pause perf_event_open pidfd_getfd pipe pipe2 pivot_root poll ppoll prctl
-pread64 preadv preadv2 prlimit64 process_madvise process_vm_readv process_vm_writev pselect6 ptrace pwrite64 pwritev quotactl read
-readlink readlinkat readv reboot recvfrom recvmsg rename renameat renameat2 request_key restart_syscall rmdir rseq rt_sigaction
+pread64 preadv preadv2 prlimit64 process_madvise process_vm_readv process_vm_writev pselect6 ptrace pwrite64 pwritev pwritev2 quotactl
+read readlink readlinkat readv reboot recvfrom recvmsg rename renameat renameat2 request_key restart_syscall rmdir rseq rt_sigaction
 rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getparam
 sched_getscheduler sched_setaffinity sched_yield seccomp select semctl semget semop sendmsg sendto set_mempolicy set_robust_list
 set_tid_address setdomainname sethostname setns setsockopt settimeofday shmat shmctl shmdt shmget shutdown sigaltstack socket socketpair

@@ -34,7 +34,8 @@ Calls = tuple[str | When, ...]
 
 BASE: Final[Calls] = (
     # what it has open
-    *("read", "readv", "write", "writev", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "lseek", "close", "close_range", "fcntl"),
+    *("read", "readv", "write", "writev", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2"),
+    *("lseek", "close", "close_range", "fcntl"),
     *("dup", "dup2", "dup3", "poll", "ppoll", "select", "pselect6", "pause", "fdatasync", "fsync", "fadvise64"),
     # what a file is; nothing in it
     *("fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "getcwd"),

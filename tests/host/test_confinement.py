@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(bool(FULL.lacks), reason=f"this kernel lacks {', '.join(FULL.lacks)}"),
 ]
 
-ALWAYS = frozenset({"signal itself"})
+ALWAYS = frozenset({"signal itself", "read and write what it holds"})
 OTHERS = frozenset({"signal its monitor"} if FULL.landlock < landlock.SCOPE_ABI else ())
 """From ABI 6 on nobody outside can be signalled; who asks so whether a process lives is told that it does."""
 READS_SYSFS = ALWAYS | {"read sysfs", "hold a place", "list what it holds"}

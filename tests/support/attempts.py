@@ -73,11 +73,24 @@ def start_process() -> None:
     os.waitpid(pid, 0)
 
 
+def use(file: int) -> None:
+    """As wiping does, and as plain reading; the file is open for reading alone, so that writing is EBADF once it is let through."""
+    os.preadv(file, [bytearray(1)], 0)
+    os.pread(file, 1, 0)
+    for in_pieces in (True, False):
+        try:
+            os.pwritev(file, [b"x"], 0) if in_pieces else os.pwrite(file, b"x", 0)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+
+
 def open_for_all(world: World) -> None:
     closed(syscalls.openat2(world.folder, world.inside("victim"), os.O_WRONLY, resolve=0))
 
 
 ATTEMPTS: dict[str, Callable[[World], object]] = {
+    "read and write what it holds": lambda world: use(world.file),
     "read a file": lambda world: closed(os.open(world.victim, os.O_RDONLY)),
     "read /etc/shadow": lambda world: closed(os.open("/etc/shadow", os.O_RDONLY)),
     "read sysfs": lambda world: os.listdir("/sys/class"),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import msgspec
 import pytest
 from config_trees import META, Tree, engine, files, nvme, ram, server
 from spdk_world import VERSIONS, Spdk, compile_in, make_libraries, pkg_config
@@ -24,7 +25,15 @@ from daos_pbin import codes
 from daos_pbin.explanations import explain
 from daos_pbin.faults import Fault
 from daos_pbin.nvme import ControllerRecord
-from daos_pbin.nvme_messages import BdevBind, BdevScanResult, FormattedNamespace, NvmeFirmwareUpdate, ScannedController
+from daos_pbin.nvme_messages import (
+    BdevBind,
+    BdevScanResult,
+    FormattedNamespace,
+    NvmeFirmwareQuery,
+    NvmeFirmwareResult,
+    NvmeFirmwareUpdate,
+    ScannedController,
+)
 from daos_server.cli.run import run
 from daos_server.config.load import load
 from daos_server.config.model import StorageTier
@@ -196,6 +205,24 @@ if value[0].fault is not None:
 
 def standin(folder: Path) -> Spdk:
     return compile_in(folder, pkg_config(folder, VERSIONS, make_libraries(folder, shared=False)))
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "uio_pci_generic"])
+def test_firmware_of_an_ssd_on_a_userspace_driver_is_refused_with_the_way(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = msgspec.structs.replace(function(A), driver=driver)
+    monkeypatch.setattr(machine, "read", lambda: Scan((taken,), ()))
+    monkeypatch.setattr(nvme_firmware, "_refused", lambda *_: {})
+    for work in (
+        nvme_firmware.query(NvmeFirmwareQuery(), NOBODY),
+        nvme_firmware.update(NvmeFirmwareUpdate(path="/etc/passwd", devices=(A,)), NOBODY),
+    ):
+        with pytest.raises(StopIteration) as end:
+            next(work)
+        (row,) = cast("NvmeFirmwareResult", end.value.value).controllers
+        assert row.fault is not None
+        assert (row.address, row.updated, row.fault.code) == (A, False, codes.NVME_UNUSABLE)
+        assert driver in row.fault.description
+        assert "daos_server nvme reset" in row.fault.resolution
 
 
 def test_none_is_left_out() -> None:

@@ -83,14 +83,23 @@ def _known(request: NvmeFirmwareQuery | NvmeFirmwareUpdate, context: Context) ->
         if one.kernel in refused:
             rows.append((None, one, _failed(address, refused[one.kernel])))
         elif said is None:
-            reason, remedy = "its firmware is reached through the kernel's driver only", "give it to that with 'daos_server nvme reset'"
-            rows.append((None, one, _failed(address, machine.unusable(one, reason, remedy))))
+            rows.append((None, one, _failed(address, _unreachable(one))))
         elif said.record is None or said.firmware is None:
             rows.append((said, one, FirmwareController(address, fault=said.fault)))
         elif _matches(request.model, said.record.model) and _matches(request.fw_rev, said.record.fw_rev):
             row = FirmwareController(address, said.record.model, said.record.fw_rev, updatable=said.firmware.can_update)
             rows.append((said, one, row))
     return rows
+
+
+def _unreachable(function: PciFunction) -> Fault:
+    """Return the fault that the kernel's driver does not have a controller: 2150.
+
+    Not by way of SPDK: the new firmware wants a reset, which takes the drive from its engine anyway; the way back and forth is two
+    commands; and no foreign library has to have an image in its hands as root.
+    """
+    reason = f"its firmware is reached through the kernel's driver only, and {function.driver or 'no driver'} has it"
+    return machine.unusable(function, reason, "stop its engine, give it back with 'daos_server nvme reset', and prepare it again then")
 
 
 def _refused(functions: Sequence[PciFunction], scan: Scan, context: Context) -> dict[str, Fault]:
