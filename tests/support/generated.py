@@ -86,7 +86,7 @@ class Generator:
         base = self._base
         plain: list[object] = [
             None, True, 0, -1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, -(2**63), 0.5, 1e308, "", "-o", "a,b=c", "x\n", "$(id)", "`id`", "%n",
-            "/", "//", "/etc", "/etc/../etc", f"{base}/../../etc", f"{base}x", f"{base}/.", f"{base}//x", f"{base}/é", "/dev/null",
+            "/", "//", "/etc", "/etc/../etc", f"{base}/../../etc", f"{base}x", f"{base}/.", f"{base}//x", f"{base}/missing/é", "/dev/null",
             "/dev/mem", "/dev/vda", "/dev/loop-control", "/proc/self/root/etc", "/proc/self/fd/0", "/sys/kernel", "\u202e", "x" * 4097,
             "root", "daos_server",
             "0000:00:00.0", "0000:00:1f.7;id", [], {}, ["/etc"], {"device": "/etc/shadow"}, [[[]]], {"a": {"b": {"c": None}}},

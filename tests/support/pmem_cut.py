@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""One request about persistent memory to the installed helper, in a guest whose power is going to be cut in the middle of it.
+"""One request about persistent memory to an installed helper, in a guest whose power is going to be cut in the middle of it.
 
-    pmem_cut.py ROOT clear
-    pmem_cut.py ROOT prepare|reset PER_SOCKET [LINE before|after]
+    pmem_cut.py clear
+    pmem_cut.py prepare|reset PER_SOCKET LINE before|after STATE HELPER...
 
-``clear`` makes the regions empty and prints them.  Otherwise every line of the helper's log is printed; at line number LINE the helper is
-stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun, with ``after`` once the worker
-that does it has ended, so that it is done and the helper does not know it.  A request that comes to its end prints what there was
-before, its answer, and what there is then.
+``clear`` makes the regions empty and prints them.  Otherwise HELPER is started and asked, and every line of its log is printed.  At
+number LINE it is stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun; with ``after``
+once the worker that does it has ended, so that it is done and the helper does not know it.  With LINE 0 the request comes to its end,
+which is printed.  Starts fast: in an emulated machine each import counts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
-from installed import installation_at
 from nvdimms import clear, listing
 
 from daos_pbin.envelope import Log
 from daos_pbin.plain import PlainSession
-from daos_pbin.pmem import KernelRegion
+from daos_pbin.pmem import KernelRegion, Namespace
 from daos_pbin.pmem_messages import ScmPrepare, ScmPrepareResult, ScmScan, ScmScanResult
 
 CUT: Final = "cut"
@@ -38,10 +37,11 @@ WORKER_S: Final = 15.0
 class Ended(msgspec.Struct, frozen=True):
     """What a request came to.
 
+    :param before: namespaces that there were.
     :param records: names of the records that the helper has then.
     """
 
-    before: ScmScanResult
+    before: tuple[Namespace, ...]
     answer: ScmPrepareResult
     after: ScmScanResult
     records: list[str]
@@ -82,7 +82,7 @@ def let_finish(pid: int) -> None:
 class Cutter:
     """Counts lines of the log, and stops the helper at one of them; 0 for none."""
 
-    def __init__(self, line: int, moment: Literal["before", "after"]) -> None:
+    def __init__(self, line: int, moment: str) -> None:
         self._left = line
         self._moment = moment
         self.pid = 0
@@ -102,29 +102,28 @@ class Cutter:
             signal.pause()
 
 
-def request(root: Path, *, reset: bool, per_socket: int, cutter: Cutter) -> Ended:
+def request(*, reset: bool, per_socket: int, cutter: Cutter, state: Path, command: list[str]) -> Ended:
     """Make the request."""
-    installation = installation_at(root)
-    with PlainSession(installation.helper_of_account, on_log=cutter.take) as helper:
-        before = helper.call(ScmScan())
+    before = listing().namespaces
+    with PlainSession(command, on_log=cutter.take) as helper:
         cutter.pid = helper.pid
         answer = helper.call(ScmPrepare(reset=reset, namespaces_per_socket=per_socket), deadline_s=600)
         cutter.pid = 0
         after = helper.call(ScmScan())
-    records = [path.name for path in Path(installation.layout.helper_state).iterdir() if path.is_file()]
-    return Ended(before, answer, after, sorted(records))
+    return Ended(before, answer, after, sorted(path.name for path in state.iterdir() if path.is_file()))
 
 
-def main(root: str, action: str, per_socket: str = "1", line: str = "0", moment: Literal["before", "after"] = "before") -> None:
+def main(action: str, *words: str) -> None:
     """Do what the command line says."""
     if action == "clear":
         clear()
         ended: Ended | Empty = Empty(listing().regions)
     else:
+        per_socket, line, moment, state, *command = words
         cutter = Cutter(int(line), moment)
-        ended = request(Path(root), reset=action == "reset", per_socket=int(per_socket), cutter=cutter)
+        ended = request(reset=action == "reset", per_socket=int(per_socket), cutter=cutter, state=Path(state), command=command)
     say(msgspec.json.encode(ended).decode())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])  # type: ignore[arg-type]  # a test's own command line
+    main(*sys.argv[1:])

@@ -675,5 +675,3 @@ def test_a_record_alone_is_put_right_unasked(tmp_path: Path, capture: pytest.Cap
     machine = Machine(tmp_path, facts)
     done = do(machine, capture, "prepare")  # only the record is put right, so nobody is asked
     assert (done.code, machine.facts.remembered) == (0, Remembered())
-
-

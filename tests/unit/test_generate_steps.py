@@ -338,7 +338,7 @@ def test_ramdisk(total_gib: int, hugepage_gib: int, targets: int, engines: int, 
     total = total_gib * GIB // KIB
     found = memory.ramdisk(total_kib=total, hugepage_bytes=hugepage_gib * GIB, targets=targets, engines=engines)
     assert (found.size_gib, found.reserved_gib) == (size, reserved)
-    assert f"{reserved} GiB for the system" in found.why
+    assert f"{reserved * 1024} MiB for the system" in found.why
 
 
 @pytest.mark.parametrize(
