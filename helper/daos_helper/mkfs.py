@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from daos_bindings.linux import mounts
 from daos_helper.accounts import Identity
@@ -58,7 +58,8 @@ def first_mount(device: Device, identifier: str, context: Context) -> Iterator[N
     """
     try:
         yield
-    except Fault:
-        if all((mount.major, mount.minor) != device.number for mount in mounts.read()):
-            mark_unfinished(device, identifier, context.run)
+    except (Fault, OSError):
+        with suppress(OSError):  # without a record the next format must be forced; why this one failed is what is told
+            if all((mount.major, mount.minor) != device.number for mount in mounts.read()):
+                mark_unfinished(device, identifier, context.run)
         raise

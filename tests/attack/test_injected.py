@@ -7,6 +7,7 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hostile import Hostile, Message, fault_code, request
@@ -21,6 +22,9 @@ from daos_pbin import codes
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EBUSY", "EINTR", "ENOMEM")
 FAILED = codes.STORAGE_SYSTEM_CALL_FAILED
 WRITES = "pwrite64,write"
+Left = Literal["nothing whole", "unfinished", "used"]
+"""What a failed format leaves on the device: no file system that was verified; ours, which the kernel has never mounted; ours, mounted
+once though it was never attached anywhere, which from then on counts as somebody's."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Point:
     :param code: the fault that its failure is; 0 if the format must succeed all the same.
     :param errors: what it fails with.
     :param on_device: only calls on the device count.
-    :param is_formatted: the file system was made already, so the next run must be told to make it again.
+    :param on_records: only calls on the folder of the helper's records count.
+    :param left: what is on the device afterwards.
     """
 
     what: str
@@ -39,7 +44,8 @@ class Point:
     nth: str = "1"
     errors: tuple[str, ...] = ERRORS
     on_device: bool = False
-    is_formatted: bool = False
+    on_records: bool = False
+    left: Left = "nothing whole"
     words: str = ""
     """What the fault says, if not the error's own words."""
 
@@ -51,17 +57,21 @@ POINTS = (
     Point("monitor looks at the device", "openat2", FAILED, nth="2", errors=("EIO", "ENOMEM")),
     Point("monitor opens the mount point's parent", "openat2", FAILED, nth="3", errors=("EIO",)),
     Point("monitor opens the made mount point", "openat2", FAILED, nth="7", errors=("EIO", "ENOMEM")),
+    Point("monitor opens the parent for the mount", "openat2", FAILED, nth="10", errors=("EIO",), left="unfinished"),
+    Point("monitor opens the mount point for the mount", "openat2", FAILED, nth="11", errors=("EIO", "ENOMEM"), left="unfinished"),
     Point("monitor makes a pipe for the first worker", "pipe2", FAILED, errors=("EMFILE", "ENFILE")),
     Point("monitor makes a pipe for mkfs", "pipe2", FAILED, nth="5", errors=("ENFILE",)),
     Point("monitor forks the first worker", "clone", FAILED, errors=("EAGAIN", "ENOMEM")),
     Point("monitor forks the worker that makes the mount point", "clone", FAILED, nth="2", errors=("EAGAIN",)),
     Point("monitor forks mkfs", "clone", FAILED, nth="3", errors=("EAGAIN",)),
     Point("monitor forks the look after mkfs", "clone", FAILED, nth="4", errors=("EAGAIN",)),
-    Point("monitor forks the mounting worker", "clone", FAILED, nth="5", errors=("EAGAIN",), is_formatted=True),
+    Point("monitor forks the mounting worker", "clone", FAILED, nth="5", errors=("EAGAIN",), left="unfinished"),
     Point("monitor cannot watch its worker", "pidfd_open", FAILED, errors=("ENOMEM",)),
     Point("device is taken", "openat", codes.STORAGE_DEVICE_IN_USE, errors=("EBUSY",), on_device=True, words="holds it exclusively"),
     Point("monitor makes its record durable", "fsync", FAILED, errors=("ENOSPC", "EIO", "EROFS")),
     Point("monitor names its record", "renameat", FAILED, errors=("ENOSPC", "EROFS")),
+    Point("monitor forgets its record", "unlinkat", FAILED, errors=("EIO", "EROFS"), left="unfinished"),
+    Point("monitor makes it durable", "fsync", FAILED, nth="2", errors=("EIO",), on_records=True, left="unfinished"),
     Point("worker gives up its identity", "setresuid", codes.HELPER_PRIVILEGE_DROP_FAILED, errors=("EAGAIN", "EPERM")),
     Point("worker gives up its capabilities", "capset", codes.HELPER_PRIVILEGE_DROP_FAILED, errors=("EPERM",)),
     Point("worker reads the device", "read", codes.STORAGE_SYSTEM_CALL_FAILED, errors=("EIO",), on_device=True),
@@ -72,11 +82,11 @@ POINTS = (
     Point("mkfs writes by offset, and can do without", "pwrite64", 0, errors=("EIO",), on_device=True),
     Point("mkfs writes its superblock", "write", codes.STORAGE_MKFS_FAILED, nth="7", errors=("EIO",), on_device=True),
     Point("mkfs makes it durable", "fsync", codes.STORAGE_MKFS_FAILED, nth="2+", errors=("EIO", "ENOSPC"), on_device=True),
-    Point("worker begins a mount", "fsopen", FAILED, errors=("ENOMEM", "EPERM"), is_formatted=True),
-    Point("worker sets an option", "fsconfig", codes.STORAGE_MOUNT_FAILED, errors=("ENOMEM",), is_formatted=True),
-    Point("kernel mounts the device", "fsconfig", codes.STORAGE_MOUNT_FAILED, nth="3", is_formatted=True),
-    Point("worker gets the mount", "fsmount", codes.STORAGE_MOUNT_FAILED, errors=("EBUSY", "ENOMEM"), is_formatted=True),
-    Point("worker attaches the mount", "move_mount", FAILED, is_formatted=True),
+    Point("worker begins a mount", "fsopen", FAILED, errors=("ENOMEM", "EPERM"), left="unfinished"),
+    Point("worker sets an option", "fsconfig", codes.STORAGE_MOUNT_FAILED, errors=("ENOMEM",), left="unfinished"),
+    Point("kernel mounts the device", "fsconfig", codes.STORAGE_MOUNT_FAILED, nth="3", left="unfinished"),
+    Point("worker gets the mount", "fsmount", codes.STORAGE_MOUNT_FAILED, errors=("EBUSY", "ENOMEM"), left="used"),
+    Point("worker attaches the mount", "move_mount", FAILED, left="used"),
 )
 CASES = [(point, error) for point in POINTS for error in point.errors]
 
@@ -94,11 +104,20 @@ def text_of(answer: Message | None) -> str:
     return str(answer["fault"])
 
 
-def next_run_succeeds(session: Hostile, base: Path, device: str, *, is_formatted: bool) -> None:
-    """Format again in the same session; what was there and is ours is told first, and made again with force."""
+def next_run_succeeds(session: Hostile, base: Path, device: str, *, left: Left) -> None:
+    """Format again in the same session: what nobody has used is told and goes on; what was mounted once is kept until force."""
+    if left == "unfinished":
+        session.send(request(6, "ScmCheckFormat", {"mountpoint": f"{base}/engine0", "dcpm": {"device": device}}))
+        seen = session.answer(6)
+        assert seen is not None
+        found = seen["payload"]
+        assert isinstance(found, dict)
+        assert (found["formatted"], found["mounted"], found["mountable"]) == (False, False, False)
+        assert "ext4 filesystem (label daos" in found["found"], "the file system was made"
+        assert "left by a format that did not end" in found["found"]
     session.send(scm_format(3, base, device))
     answer = session.answer(3)
-    if is_formatted:
+    if left == "used":
         assert fault_code(answer) == codes.STORAGE_ALREADY_FORMATTED
         assert "label daos" in text_of(answer), "what was done is told"
         session.send(scm_format(4, base, device, force=True))
@@ -107,6 +126,8 @@ def next_run_succeeds(session: Hostile, base: Path, device: str, *, is_formatted
     assert is_mounted(base)
     session.send(request(5, "ScmUnmount", {"target": f"{base}/engine0"}))
     assert fault_code(session.answer(5)) == 0
+    session.send(scm_format(7, base, device))
+    assert fault_code(session.answer(7)) == codes.STORAGE_ALREADY_FORMATTED, "what was finished is never made again unasked"
 
 
 @pytest.mark.parametrize(("point", "error"), CASES, ids=[f"{point.what}: {error}" for point, error in CASES])
@@ -115,7 +136,7 @@ def test_system_call_that_fails(
 ) -> None:
     session = intruder.open()
     monitor = ready(session, installation)
-    path = device if point.on_device else ""
+    path = device if point.on_device else installation.layout.rundir if point.on_records else ""
     with injected(monitor, point.call, error, nth=point.nth, path=path):
         session.send(scm_format(2, base, device))
         answer = session.answer(2)
@@ -125,7 +146,7 @@ def test_system_call_that_fails(
     assert is_mounted(base) == (point.code == 0)
     if point.code:
         assert (point.words or os.strerror(getattr(errno, error))).lower() in text_of(answer).lower(), answer
-        next_run_succeeds(session, base, device, is_formatted=point.is_formatted)
+        next_run_succeeds(session, base, device, left=point.left)
     ends_well(session)
     assert locks_left(installation.layout.rundir) == []
 
@@ -176,7 +197,7 @@ def test_mkfs_that_is_something_else(
         assert not any(file.read(1 << 20)), "nothing was written"
     again = intruder.open()
     ready(again, installation)
-    next_run_succeeds(again, base, device, is_formatted=False)
+    next_run_succeeds(again, base, device, left="nothing whole")
     ends_well(again)
 
 

@@ -8,13 +8,13 @@ import hashlib
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from hostile import unmount_below
+from hostile import helper_processes, unmount_below
+from injection import stopped_at
 from installed import Installation
 
 from daos_bindings.linux import hugepages, mounts
@@ -449,24 +449,17 @@ def test_data_without_a_signature_is_not_empty(helper: PlainSession, base: Path,
 
 
 @contextlib.contextmanager
-def file_in_place_of(target: Path, as_soon_as: Path) -> Iterator[None]:
-    """Put a file in the place of an empty folder, once another file is there."""
-    over = threading.Event()
+def file_in_place_of(target: Path, helper: PlainSession, installation: Installation) -> Iterator[None]:
+    """Put a file in the place of an empty folder while mkfs, which has been started, stands still."""
 
-    def watch() -> None:
-        while not over.is_set():
-            if as_soon_as.exists():
-                target.rmdir()
-                target.touch()
-                return
+    def replace() -> None:
+        target.rmdir()
+        target.touch()
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    helper.ping()
+    (monitor,) = helper_processes(installation)
+    with stopped_at(monitor, "execve", replace):
         yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 def record_of(installation: Installation, device: str) -> Path:
@@ -480,7 +473,7 @@ def test_a_format_that_was_cut_short_covers_only_what_it_had_made_itself(
 ) -> None:
     target, record = base / "engine0", record_of(installation, unnamed)
     target.mkdir()
-    with file_in_place_of(target, record):
+    with file_in_place_of(target, helper, installation):
         fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(unnamed)))
     target.unlink()
     assert record.exists()
@@ -501,7 +494,7 @@ def test_a_format_that_could_not_mount_what_it_had_made_is_completed_by_the_next
     dcpm = Dcpm(device)
     request: ScmFormat | MetadataFormat
     request = ScmFormat(root, dcpm=dcpm) if kind == "scm" else MetadataFormat(root_path=root, device=device)
-    with file_in_place_of(target, record):
+    with file_in_place_of(target, helper, installation):
         assert fault_of(helper, request).code == codes.STORAGE_PATH_UNSAFE
     assert run("/usr/sbin/blkid", "-p", "-o", "value", "-s", "LABEL", device) == "daos", "the file system was made"
     target.unlink()
@@ -525,7 +518,7 @@ def test_a_file_system_that_somebody_used_is_not_unfinished_whatever_is_on_recor
     target, record, elsewhere = base / "engine0", record_of(installation, device), tmp_path / "by-hand"
     target.mkdir()
     elsewhere.mkdir()
-    with file_in_place_of(target, record):
+    with file_in_place_of(target, helper, installation):
         fault_of(helper, ScmFormat(str(target), dcpm=Dcpm(device)))
     target.unlink()
     assert record.exists()

@@ -4,19 +4,35 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import pytest
 
 STRACE = "/usr/bin/strace"
+STOPPED = re.compile(rb"\[pid +(\d+)\] --- stopped by SIGSTOP ---")
+
+
+class Tracer(NamedTuple):
+    """A strace that is attached.
+
+    :param errors: its standard error, as it comes.
+    :param said: once it has ended, what nobody has read of that.
+    """
+
+    errors: IO[bytes]
+    said: list[bytes]
 
 
 @contextlib.contextmanager
-def _attached(command: list[str]) -> Iterator[list[bytes]]:
-    """Run strace while the block runs; when it ends, the list holds what strace wrote to standard error."""
+def _attached(command: list[str]) -> Iterator[Tracer]:
+    """Run strace while the block runs."""
     said: list[bytes] = []
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     try:
@@ -26,7 +42,7 @@ def _attached(command: list[str]) -> Iterator[list[bytes]]:
             if line == b"" or b"Operation not permitted" in line:
                 tracer.kill()
                 pytest.skip(f"this machine lets nobody trace: {line.decode()}")
-        yield said
+        yield Tracer(tracer.stderr, said)
     finally:
         tracer.send_signal(signal.SIGTERM)  # which detaches
         said.append(tracer.communicate(timeout=60)[1])
@@ -42,9 +58,36 @@ def injected(monitor: int, call: str, error: str, *, nth: str = "1", path: str =
     _need_strace()
     only = ["-P", path] if path else []
     command = [STRACE, "-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={nth}", "-p", str(monitor)]
-    with _attached(command) as said:
+    with _attached(command) as tracer:
         yield
-    assert b"(INJECTED)" in said[0], f"the helper never came to {call} number {nth}:\n{said[0].decode(errors='replace')}"
+    said = b"".join(tracer.said)
+    assert b"(INJECTED)" in said, f"the helper never came to {call} number {nth}:\n{said.decode(errors='replace')}"
+
+
+@contextlib.contextmanager
+def stopped_at(monitor: int, call: str, meanwhile: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, stop the first process of the monitor's at its first such system call, do something, and let it go on.
+
+    :param meanwhile: what is done while it stands still.
+    """
+    _need_strace()
+    command = [STRACE, "-f", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGSTOP:when=1", "-p", str(monitor)]
+    with ThreadPoolExecutor(1) as pool, _attached(command) as tracer:  # strace ends first, and with it what the thread reads
+        done = pool.submit(_while_stopped, tracer.errors, meanwhile)
+        yield
+    assert done.result(), f"the helper never came to {call}"
+
+
+def _while_stopped(errors: IO[bytes], meanwhile: Callable[[], None]) -> bool:
+    for line in errors:
+        found = STOPPED.search(line)
+        if found is not None:
+            try:
+                meanwhile()
+            finally:
+                os.kill(int(found[1]), signal.SIGCONT)
+            return True
+    return False
 
 
 @contextlib.contextmanager

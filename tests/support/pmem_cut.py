@@ -5,9 +5,9 @@
     pmem_cut.py prepare|reset PER_SOCKET LINE before|after STATE HELPER...
 
 ``clear`` makes the regions empty and prints them.  Otherwise HELPER is started and asked, and every line of its log is printed.  At
-number LINE it is stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun; with ``after``
-once the worker that does it has ended, so that it is done and the helper does not know it.  With LINE 0 the request comes to its end,
-which is printed.  Starts fast: in an emulated machine each import counts.
+number LINE it is stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun; with ``after``,
+which counts only lines about the work of a worker, once that has ended, so that it is done and the helper does not know it.  With LINE 0
+the request comes to its end, which is printed.  Starts fast: in an emulated machine each import counts.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from daos_pbin.pmem_messages import ScmPrepare, ScmPrepareResult, ScmScan, ScmSc
 
 CUT: Final = "cut"
 LOG: Final = "log "
-WORKER_S: Final = 15.0
-"""Seconds to wait for a worker: after the last line there may come none."""
+WORK: Final = ("/usr/bin/ndctl ", "ask the firmware ", "take back ", "unmount ")
+"""What lines begin with that a worker follows."""
+WORKER_S: Final = 60.0
+"""Seconds to wait for a worker."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -73,7 +75,7 @@ def let_finish(pid: int) -> None:
     deadline = time.monotonic() + WORKER_S
     while not (workers := children(pid)):
         if time.monotonic() > deadline:
-            return
+            raise TimeoutError("no worker came")
     os.kill(pid, signal.SIGSTOP)
     while not all(has_ended(one) for one in workers):
         time.sleep(0.01)
@@ -90,6 +92,8 @@ class Cutter:
     def take(self, told: Log) -> None:
         """Take note of a line."""
         if not self.pid:
+            return
+        if self._moment == "after" and not told.text.startswith(WORK):
             return
         self._left -= 1
         if self._left == 0:
