@@ -24,7 +24,6 @@ pytestmark = pytest.mark.unit
 A, B = "0000:01:00.0", "0000:02:00.0"
 SCAN = "from daos_bindings.spdk import operations\nvalue = operations.scan({devices!r}, vmd={vmd})"
 WIPE = "from daos_bindings.spdk import operations\nvalue = operations.wipe({devices!r})"
-UPDATE = "from daos_bindings.spdk import operations\nvalue = operations.update_firmware({devices!r}, {image!r}, '/fw.bin')"
 Rows = list[dict[str, object]]
 
 
@@ -53,11 +52,6 @@ def scan(standin: Spdk, drives: str, *devices: str, prefix: str = "", vmd: bool 
 
 def wipe(standin: Spdk, drives: str, *devices: str, prefix: str = "") -> tuple[Rows, list[str]]:
     return ask(standin, prefix + WIPE.format(devices=devices), drives)
-
-
-def update(standin: Spdk, drives: str, image: bytes) -> tuple[dict[str, object], list[str]]:
-    (row,), log = ask(standin, UPDATE.format(devices=(A,), image=image), drives)
-    return row, log
 
 
 def fault(row: dict[str, object]) -> tuple[int, str]:
@@ -295,34 +289,6 @@ def test_only_what_was_looked_at_is_wiped(standin: Spdk) -> None:
     (row,), log = ask(standin, LOOK_AND_WIPE.format(devices=(A,), known=1), A)
     assert spaces(row) == [(1, True, ""), (3, False, changed)]
     assert fault(row)[0] == 302
-
-
-def test_firmware_goes_in_pieces_and_waits_for_a_reset(standin: Spdk) -> None:
-    row, log = update(standin, A, b"\x01" * 4096 + b"\x02" * 100)
-    assert (row["needs"], row["fault"]) == ("reset", None)
-    lines = ["download 4096 at 0 first 01", "download 100 at 4096 first 02", "commit 0x8"]
-    assert [line for line in log if line.startswith(("download", "commit"))] == lines
-
-
-@pytest.mark.parametrize(
-    ("wrong", "image", "code", "words"),
-    [
-        ("", b"123", 2127, "its size, 3 bytes, is not a multiple of 4"),
-        ("fixed", b"1234", 2127, "the drive cannot be updated"),
-        ("picky", b"1234", 2127, "it refuses the firmware image"),
-        ("empty", b"1234", 2126, "Identify Controller"),
-        ("lost", b"1234", 2124, A),
-    ],
-)
-def test_firmware_that_cannot_be_given(standin: Spdk, wrong: str, image: bytes, code: int, words: str) -> None:
-    row, _ = update(standin, f"{A}/{wrong}", image)
-    assert row["needs"] is None
-    assert fault(row)[0] == code
-    assert words in fault(row)[1]
-
-
-def test_firmware_may_need_another_reset(standin: Spdk) -> None:
-    assert update(standin, f"{A}/cold", b"1234")[0]["needs"] == "conventional reset"
 
 
 def test_controllers_over_a_network_are_known_by_name(standin: Spdk) -> None:

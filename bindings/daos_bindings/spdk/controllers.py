@@ -42,8 +42,8 @@ class Controller(Struct, frozen=True):
         """Let SPDK look for answers to admin commands; negative errno if the controller is lost."""
         return int(lib.spdk_nvme_ctrlr_process_admin_completions(self.pointer))
 
-    def admin(self, command: Command, data: bytes = b"", *, timeout_ms: int = TIMEOUT_MS) -> Task[bytes]:
-        """Send an admin command, with data if it takes some; return the data that it answers with.
+    def admin(self, command: Command) -> Task[bytes]:
+        """Send an admin command; return the data that it answers with.
 
         :raises AdminError: if it does not succeed.
         """
@@ -55,11 +55,10 @@ class Controller(Struct, frozen=True):
             fields[place : place + 4] = value.to_bytes(4, "little")
 
         def send(memory: object, context: object) -> int:
-            buffer = memory if command.length else ffi.NULL
-            sent = lib.spdk_nvme_ctrlr_cmd_admin_raw(self.pointer, entry, buffer, command.length, lib.daos_spdk_completed, context)
+            sent = lib.spdk_nvme_ctrlr_cmd_admin_raw(self.pointer, entry, memory, command.length, lib.daos_spdk_completed, context)
             return int(sent)
 
-        return transfer(command.name, send, self.poll, command.length, data, timeout_s=timeout_ms / 1000)
+        return transfer(command.name, send, self.poll, command.length, timeout_s=TIMEOUT_MS / 1000)
 
 
 class Attached(Struct, frozen=True):

@@ -13,9 +13,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from daos_bindings.linux import pci_address
-from daos_bindings.nvme.firmware import Needs
 from daos_bindings.nvme.wipe import fault as wipe_fault
-from daos_bindings.spdk import looking, reading, updating, wiping
+from daos_bindings.spdk import looking, reading, wiping
 from daos_bindings.spdk.looking import Copied, Copies
 from daos_bindings.spdk.sessions import Session, over_pci
 from daos_bindings.spdk.tasks import run_all
@@ -60,18 +59,7 @@ class Looked(Struct, frozen=True):
     fault: Fault | None = None
 
 
-class Updated(Struct, frozen=True):
-    """A controller that got new firmware, or not.
-
-    :param needs: what starts it; None if there is a fault.
-    """
-
-    address: str
-    needs: Needs | None = None
-    fault: Fault | None = None
-
-
-Result = TypeVar("Result", Scanned, Wiped, Looked, Updated)
+Result = TypeVar("Result", Scanned, Wiped, Looked)
 
 
 def scan(devices: Sequence[str], *, vmd: bool = False, health: bool = True) -> tuple[Scanned, ...]:
@@ -125,20 +113,6 @@ def wipe_session(session: Session, copies: Copies | None = None, looked: Sequenc
     results = run_all([wiping.wipe(one, copies, copied.get(address, ())) for address, one in session.controllers.items()])
     rows = [Wiped(address, spaces, wipe_fault(address, spaces)) for address, spaces in zip(session.controllers, results, strict=True)]
     return _sorted([*rows, *(Wiped(address, fault=fault) for address, fault in session.faults.items())])
-
-
-def update_firmware(devices: Sequence[str], image: bytes, path: str, *, vmd: bool = False) -> tuple[Updated, ...]:
-    """Give controllers new firmware.  Whether that may be done, and to which models, was decided before.
-
-    :param path: of the image, for messages.
-    :raises Fault: as ``scan``.
-    """
-    with over_pci(devices, vmd=vmd) as session:
-        tasks = [updating.update(one, address, image, path) for address, one in session.controllers.items()]
-        rows = [Updated(address, fault=fault) for address, fault in session.faults.items()]
-        for address, found in zip(session.controllers, run_all(tasks), strict=True):
-            rows.append(Updated(address, fault=found) if isinstance(found, Fault) else Updated(address, found))
-        return _sorted(rows)
 
 
 def _sorted(rows: Sequence[Result]) -> tuple[Result, ...]:

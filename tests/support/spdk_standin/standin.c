@@ -211,7 +211,6 @@ static int identify(struct spdk_nvme_ctrlr *drive, uint32_t what, uint32_t space
         memcpy(data + 4, "SERIAL", 6);
         memcpy(data + 24, "MODEL", 5);
         memcpy(data + 64, "FW1", 3);
-        data[256] = is(drive, "fixed") ? 0 : 4;
     } else if (what == 2 && !is(drive, "bare")) {
         put(data, is(drive, "backwards") ? 9 : 1, 4);
         put(data + 4, 3, 4);
@@ -229,6 +228,7 @@ int spdk_nvme_ctrlr_cmd_admin_raw(struct spdk_nvme_ctrlr *drive, struct spdk_nvm
 {
     const uint32_t *dwords = command->dwords;
     int status = 0;
+    (void)length;
     if (is(drive, "full"))
         return -ENOMEM;
     switch (dwords[0] & 0xff) {
@@ -241,13 +241,6 @@ int spdk_nvme_ctrlr_cmd_admin_raw(struct spdk_nvme_ctrlr *drive, struct spdk_nvm
         break;
     case 0x06:
         status = identify(drive, dwords[10], dwords[1], data);
-        break;
-    case 0x10:
-        say("commit %#x", dwords[10]);
-        status = is(drive, "cold") ? 0x10b : is(drive, "picky") ? 0x107 : 0;
-        break;
-    case 0x11:
-        say("download %u at %u first %02x", length, dwords[11] * 4, *(unsigned char *)data);
         break;
     default:
         abort();
