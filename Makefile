@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
 # Leads the fuzzing of the protocol by coverage.  In no lock, as it does not install everywhere; nothing that is installed uses it.
 ATHERIS ?= atheris==3.0.0
-# The kind of guest that vm-shell boots: iommu or uio.
+# The kind of guest that vm-shell boots: iommu, uio or systemd.
 FLAVOUR ?= iommu
 
 VENV := .venv

@@ -30,6 +30,7 @@ test_packages() {  # prints what the tests miss; guests are x86_64 machines, and
     [ -x /usr/bin/ndctl ] || echo ndctl
     [ -x /usr/bin/daxctl ] || echo daxctl
     [ -x /sbin/lvm ] || echo lvm2
+    [ -x /lib/systemd/systemd ] || echo systemd
 }
 
 missing_packages() {  # prints the Debian names of what is missing

@@ -89,17 +89,22 @@ class PlayedSystemd:
         :param wrapper: a program that runs what follows it, such as unshare.
         :raises OSError: as ``connect`` did.
         """
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            command = [*wrapper, "/usr/bin/python3", "-I", "-S", "-c", CONNECT, self.path]
-            subprocess.run(
-                command, stdin=theirs.fileno(), check=True, timeout=TIMEOUT_S, env={}, cwd="/",
-                user=caller.uid, group=caller.gid, extra_groups=list(caller.groups),
-            )  # fmt: skip
-            said, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
-        if not descriptors:
-            raise OSError(int(said), os.strerror(int(said)))
-        return Link(socket.socket(fileno=descriptors[0]))
+        return connect(self.path, caller, wrapper)
+
+
+def connect(path: str, caller: Caller, wrapper: Sequence[str] = ()) -> Link:
+    """Connect to a socket as somebody; parameters and errors as of ``PlayedSystemd.connect``."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [*wrapper, "/usr/bin/python3", "-I", "-S", "-c", CONNECT, path]
+        subprocess.run(
+            command, stdin=theirs.fileno(), check=True, timeout=TIMEOUT_S, env={}, cwd="/",
+            user=caller.uid, group=caller.gid, extra_groups=list(caller.groups),
+        )  # fmt: skip
+        said, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
+    if not descriptors:
+        raise OSError(int(said), os.strerror(int(said)))
+    return Link(socket.socket(fileno=descriptors[0]))
 
 
 class Link:

@@ -11,7 +11,7 @@ import pytest
 from vmlab import initramfs, kernel, machine
 from vmlab.errors import UnavailableError
 from vmlab.inside import pytest_command
-from vmlab.spec import IOMMU, MIB, UIO, Controller, Nvdimm, Spec
+from vmlab.spec import IOMMU, MIB, SYSTEMD, UIO, Controller, Nvdimm, Spec
 
 DEPENDENCIES = """\
 kernel/net/9p/9pnet.ko:
@@ -78,11 +78,12 @@ def test_an_nvdimm_that_would_not_align_is_refused(size: int) -> None:
         Nvdimm(size)
 
 
-@pytest.mark.parametrize("spec", [IOMMU, UIO], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [IOMMU, UIO, SYSTEMD], ids=lambda spec: spec.name)
 def test_only_the_guest_that_says_so_has_an_iommu_and_none_uses_kvm(spec: Spec) -> None:
     words = machine.command_line(spec, PARTS, ("/bin/true",))
     assert any("aw-bits=48" in word for word in words) is spec.iommu
     assert ("intel_iommu=on" in words[words.index("-append") + 1]) is spec.iommu
+    assert ("manager=/lib/systemd/systemd" in words[words.index("-append") + 1].split()) is (spec is SYSTEMD)
     assert words[words.index("-accel") + 1].startswith("tcg")
 
 

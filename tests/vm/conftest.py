@@ -104,7 +104,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if is_left_out(item):
         pytest.skip(LONG)
     try:
-        requirements()
+        requirements(FLAVOURS[flavour(item)] if belongs_inside(item) else None)
     except UnavailableError as error:
         pytest.skip(str(error))
     if belongs_inside(item):

@@ -338,7 +338,10 @@ def test_a_group_that_a_program_has_open_is_left_alone(helper: PlainSession) -> 
 def test_kills_at_any_moment_leave_nothing_without_a_driver(
     restored: None, installation: Installation, progress: int, worker: bool
 ) -> None:
-    """With each number of controllers done; a worker that gives back, which is faster than a signal after that, as soon as it is seen."""
+    """A monitor, with each number of controllers done; a worker, which then is faster than a signal, when that many were let go of.
+
+    Giving back is so fast that the worker is killed as soon as it is seen.
+    """
     every = addresses()
     with overridden(every[progress], "nvme"):
         before = states()
@@ -348,10 +351,10 @@ def test_kills_at_any_moment_leave_nothing_without_a_driver(
         ]
         for request, wanted in turns:
             for _ in range(ATTEMPTS):
-                if worker and isinstance(request, BdevRestore):
-                    killed = kill_worker_at_sight(installation, request)
+                if not worker:
+                    killed = kill_after(installation, request, progress=progress)
                 else:
-                    killed = kill_after(installation, request, progress=progress, worker=worker)
+                    killed = kill_worker(installation, request, let_go=progress if isinstance(request, BdevBind) else 0)
                 with session(installation) as again:
                     answer = call_when_free(again, request)
                     assert states() == wanted, answer
@@ -415,8 +418,8 @@ def kill(installation: Installation, *, worker: bool) -> bool:
     return killed
 
 
-def kill_after(installation: Installation, request: BdevBind | BdevRestore, *, progress: int, worker: bool) -> bool:
-    """Start a request, and kill the monitor or the worker as soon as so many controllers are done."""
+def kill_after(installation: Installation, request: BdevBind | BdevRestore, *, progress: int) -> bool:
+    """Start a request, and kill the monitor as soon as so many controllers are done."""
     killed = False
     seen = 0
 
@@ -424,7 +427,7 @@ def kill_after(installation: Installation, request: BdevBind | BdevRestore, *, p
         nonlocal seen, killed
         seen += changes_a_driver(step)
         if seen == progress and changes_a_driver(step):
-            killed = kill(installation, worker=worker)
+            killed = kill(installation, worker=False)
 
     with contextlib.suppress(Fault), session(installation) as made:
         made.call(request, on_progress=on_progress)
@@ -432,14 +435,16 @@ def kill_after(installation: Installation, request: BdevBind | BdevRestore, *, p
     return killed
 
 
-def kill_worker_at_sight(installation: Installation, request: BdevBind | BdevRestore) -> bool:
-    """Start a request, and kill the worker as soon as there is one."""
-    killed: list[bool] = []
+def kill_worker(installation: Installation, request: BdevBind | BdevRestore, *, let_go: int) -> bool:
+    """Start a request, and kill the worker as soon as the kernel's driver has let go, or begun to, of so many controllers."""
+    killed = [False]
+    links = [DEVICES / address / "driver" for address in addresses()]
     with session(installation) as made, ThreadPoolExecutor(1) as pool:
         running = pool.submit(made.call, request)
 
         def is_over() -> bool:
-            killed[:] = [kill(installation, worker=True)]
+            if sum(not link.exists() or link.readlink().name != "nvme" for link in links) >= let_go:
+                killed[:] = [kill(installation, worker=True)]
             return killed[0] or running.done()
 
         until(is_over, "a worker is killed, or the request is answered")

@@ -33,9 +33,10 @@ BOOT_S = 120.0
 CONSOLE_TAIL = 3000
 
 
-def requirements() -> tuple[str, kernel.Kernel]:
+def requirements(spec: Spec | None = None) -> tuple[str, kernel.Kernel]:
     """Return the emulator and the kernel; the kernel is downloaded at the first call.
 
+    :param spec: the guest to be, if it is known.
     :raises UnavailableError: if this machine cannot run guests.
     """
     if platform.machine() != "x86_64":
@@ -45,6 +46,8 @@ def requirements() -> tuple[str, kernel.Kernel]:
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None or not os.path.exists(SETPRIV):
         raise UnavailableError("qemu-system-x86_64 or setpriv is missing: apt-get install qemu-system-x86 util-linux")
+    if spec is not None and spec.manager and not os.path.exists(spec.manager):
+        raise UnavailableError(f"{spec.manager} is missing, which is to be the guest's process 1: install the package {spec.name}")
     return qemu, kernel.obtain(CACHE)
 
 
@@ -200,7 +203,7 @@ def prepare(spec: Spec, folder: Path, program: tuple[str, ...], *, serial: str, 
 
     :raises UnavailableError: if this machine cannot run guests.
     """
-    qemu, linux = requirements()
+    qemu, linux = requirements(spec)
     share = folder / "share"
     share.mkdir(parents=True, exist_ok=True)
     machine.make_disks(spec, folder)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
  * First program of the guest: loads the modules beside it, makes the host's root the guest's root (read-only over 9p, with a
- * tmpfs in front of it that takes all writes), runs the program that it was given, and switches the machine off when that ends.
+ * tmpfs in front of it that takes all writes), runs the program that it was given, and switches the machine off when that ends;
+ * or, where it was given a system manager, becomes that, with the program beside it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define TRANSPORT "trans=virtio,version=9p2000.L,msize=1048576,"
+#define MANAGER "manager="
 
 static void off(void)
 {
@@ -117,7 +119,9 @@ static void run(char **words)
 
 int main(int argc, char **argv)
 {
-    /* argv: init, folder of the kernel's modules on the host, program, its arguments... */
+    /* argv: init, folder of the kernel's modules on the host, perhaps manager=PATH, program, its arguments... */
+    const char *manager = argc > 3 && strncmp(argv[2], MANAGER, strlen(MANAGER)) == 0 ? argv[2] + strlen(MANAGER) : NULL;
+    char **program = argv + (manager == NULL ? 2 : 3);
     if (argc < 3)
         off();
     umask(022);
@@ -130,7 +134,14 @@ int main(int argc, char **argv)
     network();
     pid_t child = fork();
     if (child == 0)
-        run(argv + 2);
+        run(program);
+    if (manager != NULL) {
+        /* The host may be a container, which this tells; the guest is none. */
+        if (unlink("/.dockerenv") != 0 && errno != ENOENT)
+            die("/.dockerenv");
+        execl(manager, manager, (char *)NULL);
+        die(manager);
+    }
     /* Reap whatever is orphaned, until the program itself ends. */
     for (pid_t gone; (gone = wait(NULL)) != child; )
         if (gone < 0 && errno != EINTR)

@@ -89,7 +89,8 @@ def boot(spec: Spec, parts: Parts, program: tuple[str, ...]) -> list[str]:
     iommu = ("intel_iommu=on", "iommu=nopt") if spec.iommu else ()
     # The services of a slot, hotplug among them, cost half a second of boot each.
     slots = () if any(one.hotplug for one in spec.controllers) else ("pcie_ports=compat",)
-    words = (*COMMAND_LINE, *iommu, *slots, *spec.boot_options, "--", str(parts.kernel.modules.parent), *program)
+    manager = (f"manager={spec.manager}",) if spec.manager else ()
+    words = (*COMMAND_LINE, *iommu, *slots, *spec.boot_options, "--", str(parts.kernel.modules.parent), *manager, *program)
     return ["-kernel", str(parts.kernel.image), "-initrd", str(parts.initramfs), "-append", " ".join(words)]
 
 

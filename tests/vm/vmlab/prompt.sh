@@ -6,4 +6,6 @@ stty rows "$2" cols "$3"
 echo "A guest of this machine: it sees the same files; what is written here is gone when you leave."
 nvme list
 cd "$1" || exit 1
-exec /bin/bash --norc -i
+/bin/bash --norc -i
+# The lab's own process 1 sees by itself that the prompt has ended.
+[ "$(cat /proc/1/comm)" != systemd ] || systemctl poweroff --force --force

@@ -58,6 +58,7 @@ class Spec:
     :param node_mib: memory of each NUMA node, in MiB.
     :param modules: kernel modules loaded before anything runs, in addition to those that the guest itself lives on.
     :param boot_options: further words of the kernel's command line.
+    :param manager: what process 1 becomes; nothing is the lab's own, which starts no service and ends with the tests.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Spec:
     node_mib: int = 1024
     modules: tuple[str, ...] = ("nvme", "nfit", "nd_pmem", "dax_pmem", "device_dax", "loop", "ext4", "crc32c_generic")
     boot_options: tuple[str, ...] = ()
+    manager: str = ""
 
 
 IOMMU = Spec(
@@ -76,4 +78,15 @@ IOMMU = Spec(
     iommu=True,
 )
 UIO = Spec("uio", controllers=(Controller("LABUIO0000", node=0), Controller("LABUIO0001", node=1)))
-FLAVOURS = {spec.name: spec for spec in (IOMMU, UIO)}
+UNWANTED = ("systemd-tmpfiles-setup", "systemd-timesyncd", "systemd-random-seed", "systemd-binfmt", "lvm2-monitor", "blk-availability")
+"""Services of the host's that only take time here, or would tidy up its /tmp, if only in the guest's view."""
+SYSTEMD = Spec(
+    "systemd",
+    modules=("loop", "ext4", "crc32c_generic"),
+    boot_options=(
+        *("systemd.unit=sysinit.target", "systemd.hostname=daos-lab", "fstab=no"),
+        *(f"systemd.mask={name}.service" for name in UNWANTED),
+    ),
+    manager="/lib/systemd/systemd",
+)
+FLAVOURS = {spec.name: spec for spec in (IOMMU, UIO, SYSTEMD)}
