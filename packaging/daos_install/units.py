@@ -38,6 +38,6 @@ def refuse_socket(layout: Layout) -> None:
     """
     if os.path.lexists(layout.socket):
         raise InstallError(
-            f"{layout.socket} is there: stop what listens on it first (systemctl disable --now daos_server_helper.socket); "
+            f"{layout.socket} is there: stop what listens on it first (systemctl stop daos_server_helper.socket); "
             "if nothing does, remove it"
         )

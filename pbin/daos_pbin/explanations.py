@@ -1573,7 +1573,7 @@ to start is in the journal and not here. The connection was accepted and closed 
 The usual reasons are those of the launcher: the caller is neither root nor the account, a file that root runs can be changed
 by others, a limit in the unit is too low. Systemd itself closes connections above MaxConnections= of the socket unit.
 
-Nothing was done. Without the socket ('systemctl disable --now daos_server_helper.socket') the server starts the helper
+Nothing was done. Without the socket ('systemctl stop daos_server_helper.socket', then 'systemctl disable' it) the server starts the helper
 itself, if that is installed setuid, and is told the reason.
 """,
     2181: """
