@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import cast
 import pytest
 from hostile import helper_processes
 from installed import Installation
+from vmlab.disks import cleaned
 from vmlab.spec import IOMMU
 from vmlab.waiting import until
 
@@ -226,13 +228,15 @@ def test_scan_by_either_driver(commands: Commands) -> None:
 def test_what_is_in_use_is_refused_and_the_others_are_done(commands: Commands, tmp_path: Path) -> None:
     mounted, volume, swap, *others = addresses()
     paths = [namespace(address) for address in (mounted, volume, swap)]
-    tool("/usr/sbin/mkfs.ext4", "-q", paths[0])
-    tool("/usr/bin/mount", paths[0], str(tmp_path))
-    (tmp_path / "kept").write_text("kept")
-    tool("/usr/sbin/pvcreate", "-q", "-y", paths[1])
-    tool("/usr/sbin/mkswap", paths[2])
-    tool("/usr/sbin/swapon", paths[2])
-    try:
+    with cleaned(*paths), ExitStack() as undo:
+        tool("/usr/sbin/mkfs.ext4", "-q", paths[0])
+        tool("/usr/bin/mount", paths[0], str(tmp_path))
+        undo.callback(tool, "/usr/bin/umount", str(tmp_path))
+        (tmp_path / "kept").write_text("kept")
+        tool("/usr/sbin/pvcreate", "-q", "-y", paths[1])
+        tool("/usr/sbin/mkswap", paths[2])
+        tool("/usr/sbin/swapon", paths[2])
+        undo.callback(tool, "/usr/sbin/swapoff", paths[2])
         tool("/usr/bin/mount", "-o", "remount,ro", str(tmp_path))
         before = [hashlib.sha256(Path(path).read_bytes()).digest() for path in paths]
         for command in ("format", "prepare"):
@@ -247,11 +251,6 @@ def test_what_is_in_use_is_refused_and_the_others_are_done(commands: Commands, t
         assert drivers() == ["nvme"] * 3 + ["vfio-pci"] * 9
         free = commands.run("nvme", "prepare", "--all", "--ignore-config", "-p", "8")
         assert (free.code, free.outcomes((mounted, volume, swap))) == (0, {"skipped"}), free.err
-    finally:
-        tool("/usr/sbin/swapoff", paths[2])
-        tool("/usr/bin/umount", str(tmp_path))
-        for path in paths:
-            tool("/usr/sbin/wipefs", "--all", path)
 
 
 def has_come_to(pid: int, driver: str, moved: int) -> bool:
