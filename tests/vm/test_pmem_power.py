@@ -191,6 +191,7 @@ def test_one_to_four_namespaces_of_equal_size(lab: Lab) -> None:
         lab.start_firmware()
 
 
+@pytest.mark.long
 def test_power_cut_between_two_namespaces(lab: Lab) -> None:
     """The one boundary of the default run: the first of two namespaces is made, and the helper does not know it."""
     lab.clear(SOCKETS[:1])
