@@ -225,11 +225,8 @@ def test_no_kernel_release(text: str) -> None:
         kernel.version(text)
 
 
-def test_the_running_kernel_is_not_older_than_itself() -> None:
-    major, minor = kernel.version(os.uname().release)
-    assert kernel.at_least(major, minor)
-    assert not kernel.at_least(major, minor + 1)
-    assert not kernel.at_least(major + 1, 0)
+def test_the_running_kernel_has_a_version() -> None:
+    assert kernel.version(kernel.release()) > (2, 6)
 
 
 def test_a_file_without_end_is_refused() -> None:

@@ -30,8 +30,8 @@ DEBIAN = b"""\
 """
 
 
-def mount(mount_id: int, parent_id: int, mount_point: str, *, device: tuple[int, int] = (0, 1), fs_type: str = "tmpfs") -> Mount:
-    return Mount(mount_id, parent_id, *device, "/", mount_point, ("rw",), (), fs_type, "none", ("rw",))
+def mount(mount_id: int, parent_id: int, mount_point: str, *, fs_type: str = "tmpfs") -> Mount:
+    return Mount(mount_id, parent_id, 0, 1, "/", mount_point, ("rw",), (), fs_type, "none", ("rw",))
 
 
 def test_real_lines_are_decoded() -> None:
@@ -202,12 +202,6 @@ def test_a_relative_path_is_refused(ask: object) -> None:
     assert callable(ask)
     with pytest.raises(ValueError, match="absolute"):
         ask(TREE, "mnt")
-
-
-def test_mounts_on_a_device() -> None:
-    listed = (mount(1, 0, "/", device=(8, 1)), mount(2, 1, "/b", device=(8, 2)), mount(3, 1, "/c", device=(8, 1)))
-    assert [found.mount_id for found in mounts.on_device(listed, 8, 1)] == [1, 3]
-    assert mounts.on_device(listed, 8, 3) == ()
 
 
 def test_own_mounts_can_be_read() -> None:

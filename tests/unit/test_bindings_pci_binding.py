@@ -186,11 +186,9 @@ def test_only_sysfs_is_sysfs(tmp_path: Path) -> None:
         assert caught.value.code == codes.STORAGE_PATH_UNSAFE
 
 
-def test_what_was_there_first_is_remembered() -> None:
-    record = Record().with_states({SSD: NVME}).with_states({SSD: VFIO, OTHER: State("", "pci-stub")})
-    assert record.functions == {SSD: NVME, OTHER: State("", "pci-stub")}
+def test_what_was_there_is_remembered() -> None:
+    record = Record({SSD: NVME, OTHER: State("", "pci-stub")}, {SSD: 17})
     assert remembered.decode(remembered.encode(record)) == record
-    assert record.without((SSD, "0000:99:00.0")).functions == {OTHER: State("", "pci-stub")}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from config_trees import DATA, checked, enabled_reference
 from pydantic import BaseModel, ValidationError
 
 from daos_pbin import codes
-from daos_server.config.fields import ROLE_BITS, BusRange, StorageClass
+from daos_server.config.fields import ROLES, BusRange, Role, StorageClass
 from daos_server.config.load import load, validate
 from daos_server.config.model import Fabric, ServerConfig
 
@@ -48,7 +48,7 @@ def test_local_example() -> None:
     assert engine.scm_tier is not None
     assert (engine.scm_tier.storage_class, engine.scm_tier.scm_size, engine.scm_tier.scm_mount) == ("ram", 8, "/mnt/daos")
     (tier,) = engine.bdev_tiers
-    assert (tier.storage_class, tier.bdev_size, tier.bdev_list, tier.roles_text) == ("file", 16, ("/tmp/daos-bdev",), "NA")  # noqa: S108 (as given)
+    assert (tier.storage_class, tier.bdev_size, tier.bdev_list, tier.bdev_roles) == ("file", 16, ("/tmp/daos-bdev",), ())  # noqa: S108 (as given)
     assert config.nvme_conf_path(0) == "/mnt/daos/daos_nvme.conf"
     assert config.data_path is None
 
@@ -281,7 +281,7 @@ def test_models_can_be_made_from_values() -> None:
 
 def test_classes_and_roles_are_complete() -> None:
     assert set(get_args(StorageClass)) == {"", "dcpm", "ram", "nvme", "file", "kdev"}
-    assert ROLE_BITS == {"data": 1, "meta": 2, "wal": 4}
+    assert get_args(Role) == ROLES == ("data", "meta", "wal")
 
 
 # Old and empty forms
@@ -361,7 +361,7 @@ def test_paths_roles_and_order() -> None:
     assert [index for index, _ in engine.indexed_bdev_tiers] == [1, 2]
     wal, data = engine.bdev_tiers
     assert wal.bdev_list == ("0000:da:00.0", "5d0505:01:00.0", "5d0505:03:00.0")
-    assert (wal.roles_text, wal.role_bits, data.roles_text, data.role_bits) == ("wal", 4, "data,meta", 3)
+    assert (wal.bdev_roles, data.bdev_roles) == (("wal",), ("data", "meta"))
     assert config.data_path == "/var/daos/meta/daos_control"
     assert config.engine_metadata_dir(3) == "/var/daos/meta/daos_control/engine3"
     assert config.nvme_conf_path(0) == "/var/daos/meta/daos_control/engine0/daos_nvme.conf"

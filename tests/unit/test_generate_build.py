@@ -74,7 +74,7 @@ def config_of(made: Generated) -> ServerConfig:
 
 
 def storage_of(engine: EngineConfig) -> list[tuple[str, tuple[str, ...], str]]:
-    return [(tier.storage_class, tier.scm_list or tier.bdev_list, tier.roles_text) for tier in engine.storage]
+    return [(tier.storage_class, tier.scm_list or tier.bdev_list, ",".join(tier.bdev_roles) or "NA") for tier in engine.storage]
 
 
 def test_persistent_memory_and_ssds() -> None:
@@ -96,7 +96,7 @@ def test_metadata_on_ssd() -> None:
     # 2 x (18 targets + 1 for metadata) GiB in pages of 2 MiB; what is left of 256 GiB after 38, 16 and 2 x 2.25 is halved.
     assert (config.engines[0].targets, config.nr_hugepages) == (18, 19456)
     assert [engine.storage[0].scm_size for engine in config.engines] == [98, 98]
-    assert [(len(tier.bdev_list), tier.roles_text) for tier in config.engines[1].bdev_tiers] == [(2, "wal"), (4, "data,meta")]
+    assert [(len(tier.bdev_list), ",".join(tier.bdev_roles)) for tier in config.engines[1].bdev_tiers] == [(2, "wal"), (4, "data,meta")]
 
 
 def test_a_vmd_stands_for_the_ssds_behind_it() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.plan.facts import EngineState, FileState, MetadataState, Mounted, ScmState, Storage
-from daos_server.plan.format import plan_format
+from daos_server.plan.format.planner import plan_format
 from daos_server.plan.host import HostFacts, HugepageFile, NodePages
 from daos_server.plan.prepare import plan_prepare
 from daos_server.plan.reset import plan_reset

@@ -341,26 +341,6 @@ def test_more_memory_never_means_less_ramdisk_and_more_hugepages_never_more(tota
     assert size(total, huge) >= size(total, huge + more_huge)
 
 
-# C.7, when an engine starts
-
-
-def test_a_mounted_ramdisk_must_not_be_larger_than_configured() -> None:
-    assert "8.0 GiB" in memory.check_engine(8, mounted_bytes=8 * GIB, available_kib=0)
-    memory.check_engine(8, mounted_bytes=4 * GIB, available_kib=0)
-    with pytest.raises(Fault) as caught:
-        memory.check_engine(8, mounted_bytes=9 * GIB, available_kib=1 << 40)
-    assert caught.value.code == codes.SCM_RAMDISK_BAD_SIZE
-    assert ["9.0 GiB" in caught.value.description, "8.0 GiB" in caught.value.description] == [True, True]
-
-
-def test_memory_must_be_there_for_a_ramdisk_that_is_not_mounted() -> None:
-    need_kib = 8 * GIB // 100 * 90 // KIB
-    assert "enough" in memory.check_engine(8, mounted_bytes=None, available_kib=need_kib + 1)
-    with pytest.raises(Fault) as caught:
-        memory.check_engine(8, mounted_bytes=None, available_kib=need_kib - 1)
-    assert caught.value.code == codes.SCM_RAMDISK_LOW_MEM
-
-
 # F.3
 
 

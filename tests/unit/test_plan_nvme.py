@@ -13,7 +13,7 @@ from daos_pbin.faults import Fault
 from daos_server.config.model import StorageTier
 from daos_server.plan.access import Asked
 from daos_server.plan.facts import EngineState, MetadataState, Mounted, ScmState, Storage
-from daos_server.plan.format import plan_format
+from daos_server.plan.format.planner import plan_format
 from daos_server.plan.host import HostFacts, NodePages
 from daos_server.plan.nvme import Ssd
 from daos_server.plan.prepare import plan_nvme_prepare, plan_prepare

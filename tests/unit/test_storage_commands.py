@@ -18,7 +18,7 @@ from storage_world import World
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.messages import MetadataFormat, ScmFormat
-from daos_server.plan import format as format_planner
+from daos_server.plan.format import bdev_tiers
 from daos_server.plan.units import GIB, MIB
 from daos_server.storage import commands, journal
 from daos_server.storage.host_facts import read_host
@@ -81,7 +81,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World.make(place)
     # A GiB of the configuration is a MiB here.
-    monkeypatch.setattr(format_planner, "file_size", lambda gib: gib * SIZE)
+    monkeypatch.setattr(bdev_tiers, "file_size", lambda gib: gib * SIZE)
     for name in ("md", "pmem0", "pmem1"):
         world.add_device(name)
     world.install(monkeypatch)

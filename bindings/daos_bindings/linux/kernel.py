@@ -21,11 +21,3 @@ def version(text: str) -> tuple[int, int]:
     if not (major.isascii() and major.isdigit() and minor):
         raise ValueError(f"no kernel release: {text!r}")
     return int(major), int(minor)
-
-
-def at_least(major: int, minor: int) -> bool:
-    """Tell whether the running kernel is *major*.*minor* or later.
-
-    :raises ValueError: if its release does not begin with two numbers.
-    """
-    return version(release()) >= (major, minor)

@@ -179,11 +179,3 @@ def at(mounts: Iterable[Mount], path: str) -> Mount | None:
     """
     found = containing(mounts, path)
     return found if found is not None and found.mount_point == path else None
-
-
-def on_device(mounts: Iterable[Mount], major: int, minor: int) -> tuple[Mount, ...]:
-    """Return every mount of the file system on the device *major*:*minor*.
-
-    File systems over several devices (btrfs, zfs) have numbers of their own: ``block.usage`` finds those too.
-    """
-    return tuple(mount for mount in mounts if (mount.major, mount.minor) == (major, minor))

@@ -26,15 +26,6 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     functions: Annotated[dict[str, State], Meta(max_length=FUNCTIONS_LIMIT)] = {}
     numbers: Annotated[dict[str, int], Meta(max_length=FUNCTIONS_LIMIT)] = {}
 
-    def with_states(self, states: dict[str, State]) -> Record:
-        """Return the record with those that are new to it: what was there first is what to go back to."""
-        return Record({**states, **self.functions}, self.numbers)
-
-    def without(self, addresses: tuple[str, ...]) -> Record:
-        """Return the record without functions that are restored."""
-        left = {address: state for address, state in self.functions.items() if address not in addresses}
-        return Record(left, {address: number for address, number in self.numbers.items() if address in left})
-
 
 def encode(record: Record) -> bytes:
     """Return the text of a record.

@@ -25,7 +25,7 @@ REFUSED = "config"
 """Type of the pydantic errors made here; their context has what, remedy, code and values."""
 
 Role = Literal["data", "meta", "wal"]
-ROLE_BITS: dict[str, int] = {"data": 1, "meta": 2, "wal": 4}
+ROLES: tuple[Role, ...] = ("data", "meta", "wal")
 StorageClass = Literal["", "dcpm", "ram", "nvme", "file", "kdev"]
 SCM_CLASSES = frozenset({"dcpm", "ram"})
 BDEV_CLASSES = frozenset({"nvme", "file", "kdev"})
@@ -141,7 +141,7 @@ AccelerationOptions = Annotated[
 ]
 
 
-_ROLE = one_of(tuple(ROLE_BITS), code=codes.BDEV_CONFIG_OPT_FLAG_UNKNOWN)
+_ROLE = one_of(ROLES, code=codes.BDEV_CONFIG_OPT_FLAG_UNKNOWN)
 
 
 def _to_roles(value: object) -> object:

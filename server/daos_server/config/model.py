@@ -18,7 +18,6 @@ from daos_server.config.fields import (
     ACCELERATION_OPTIONS,
     BDEV_CLASSES,
     EMULATED_CLASSES,
-    ROLE_BITS,
     SCM_CLASSES,
     AccelerationEngine,
     AccelerationOptions,
@@ -124,16 +123,6 @@ class StorageTier(Section):
     def is_emulated(self) -> bool:
         """Whether files or kernel devices stand for SSDs."""
         return self.storage_class in EMULATED_CLASSES
-
-    @property
-    def role_bits(self) -> int:
-        """The roles as bits: data 1, meta 2, wal 4."""
-        return sum(ROLE_BITS[role] for role in self.bdev_roles)
-
-    @property
-    def roles_text(self) -> str:
-        """The roles, sorted and joined by commas; ``NA`` without any."""
-        return ",".join(self.bdev_roles) or "NA"
 
 
 Tiers = Annotated[

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from daos_server.config.fault_domain import MOST_LEVELS
-from daos_server.config.fields import BDEV_CLASSES, LOG_LEVELS, ROLE_BITS, SCM_CLASSES
+from daos_server.config.fields import BDEV_CLASSES, LOG_LEVELS, ROLES, SCM_CLASSES
 from daos_server.config.keys import SECTIONS, fields_of, may_be_empty
 from daos_server.config.legacy import CLASS_KEYS, IGNORED_KEYS, LEGACY_KEYS
 from daos_server.config.model import EngineConfig, Section, ServerConfig, StorageTier
@@ -62,7 +62,7 @@ _STRICTER: dict[type[Section], dict[str, Object]] = {
         "scm_size": {"anyOf": [{"const": 0}, {"minimum": SMALLEST_RAMDISK_GIB}]},
         "scm_list": {"maxItems": 1},
         "bdev_list": {"uniqueItems": True},
-        "bdev_roles": {"items": {"type": "string", "anyOf": [{"enum": [*ROLE_BITS]}, {"pattern": _any_case(["na"])}]}},
+        "bdev_roles": {"items": {"type": "string", "anyOf": [{"enum": [*ROLES]}, {"pattern": _any_case(["na"])}]}},
         "bdev_busid_range": {"examples": ["0x80-0x8f", "128-143"]},
     },
 }

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_server.hardware.pci import sort_key
 
 if TYPE_CHECKING:
     from daos_server.generate.facts import MachineFacts, Ssd
@@ -33,7 +33,7 @@ class NodeStorage:
     @property
     def entries(self) -> tuple[str, ...]:
         """What ``bdev_list`` names for the SSDs: their addresses, or those of the VMDs that they are behind."""
-        return tuple(sorted({ssd.entry for ssd in self.ssds}, key=_numbers))
+        return tuple(sorted({ssd.entry for ssd in self.ssds}, key=sort_key))
 
 
 def engine_count(facts: MachineFacts, options: GenerateOptions) -> int:
@@ -77,17 +77,13 @@ def _with_scm(facts: MachineFacts, options: GenerateOptions, engines: int) -> di
 def _with_ssds(facts: MachineFacts, options: GenerateOptions, engines: int, scm: dict[int, NodeStorage]) -> dict[int, NodeStorage]:
     if options.scm_only:
         return scm
-    ssds = {node: sorted((each for each in facts.ssds if each.numa_node == node), key=lambda each: _numbers(each.address)) for node in scm}
+    ssds = {node: sorted((each for each in facts.ssds if each.numa_node == node), key=lambda each: sort_key(each.address)) for node in scm}
     passing = {node: replace(storage, ssds=tuple(ssds[node])) for node, storage in scm.items() if ssds[node]}
     if len(passing) < engines:
         counts = _counts({node: len(found) for node, found in ssds.items()})
         reason = f"{_want(engines)} with an NVMe SSD; found: {counts}{_left_out(facts, ':')}"
         raise _too_little(reason, "use --scm-only (-s) to do without SSDs", _fewer(len(passing)))
     return passing
-
-
-def _numbers(address: str) -> tuple[int, ...]:
-    return tuple(int(part, 16) for part in re.split("[:.]", address))
 
 
 def _too_little(reason: str, *remedies: str) -> Fault:

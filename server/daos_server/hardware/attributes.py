@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Reading single facts from sysfs: what is missing, garbage or gone by now is the fact that is not known."""
+"""Reading single facts from sysfs: what is missing, garbage or gone by now is the fact that is not known.
+
+For an inventory, in which one odd card must not hide all others.  What decides about a device is read with
+``daos_bindings.linux.attributes``, to which only what is gone is missing, and all else an error.
+"""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import re
 
+from daos_bindings.linux.pci_address import parse_kernel
 from daos_server.hardware import attributes
 from daos_server.hardware.topology import PciBus
 
-ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 HOST_BRIDGE = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})")
 SPEED = re.compile(r"([0-9]{1,3}(?:\.[0-9])?) GT/s(?: PCIe)?")
 LANES_LIMIT = 32
@@ -20,8 +20,8 @@ CODINGS = ((5.0, 8 / 10), (32.0, 128 / 130), (float("inf"), 242 / 256))
 
 def sort_key(address: str) -> tuple[int, ...]:
     """Return what addresses are ordered by: domain, bus, device, function."""
-    found = ADDRESS.fullmatch(address)
-    return tuple(int(part, 16) for part in found.groups()) if found else ()
+    found = parse_kernel(address)
+    return (found.domain, found.bus, found.device, found.function) if found else ()
 
 
 def address_above(folder: str) -> str:
@@ -29,7 +29,7 @@ def address_above(folder: str) -> str:
 
     :param folder: the resolved folder of the device.
     """
-    return next((part for part in reversed(folder.split("/")) if ADDRESS.fullmatch(part)), "")
+    return next((part for part in reversed(folder.split("/")) if parse_kernel(part)), "")
 
 
 def host_bridges(sysfs: str) -> list[tuple[int, PciBus]]:
@@ -40,11 +40,12 @@ def host_bridges(sysfs: str) -> list[tuple[int, PciBus]]:
     for address in attributes.entries(functions):
         folder = os.path.realpath(f"{functions}/{address}")
         bridge = next((found for part in reversed(folder.split("/")) if (found := HOST_BRIDGE.fullmatch(part))), None)
-        if bridge is None or not ADDRESS.fullmatch(address):
+        function = parse_kernel(address)
+        if bridge is None or function is None:
             continue
         root = int(bridge[1], 16), int(bridge[2], 16)
         last = attributes.number(f"{folder}/subordinate_bus_number")
-        highest[root] = max(highest.get(root, root[1]), sort_key(address)[1], min(last, 0xFF))
+        highest[root] = max(highest.get(root, root[1]), function.bus, min(last, 0xFF))
         nodes[root] = nodes.get(root, 0) or attributes.numa_node(folder) or 0
     return [(nodes[domain, low], PciBus(domain=domain, low=low, high=high)) for (domain, low), high in sorted(highest.items())]
 

@@ -125,6 +125,12 @@ def addresses(text: str) -> tuple[str, ...]:
     return tuple(str(address) for address in sorted(found))
 
 
+def vmd_endpoint(address: str) -> str:
+    """Return the VMD that an SSD is behind, by its address; empty for none."""
+    parsed = parse_pci(address)
+    return parsed.vmd_endpoint if parsed else ""
+
+
 def _decided(access: Access, host: HostFacts, *, asked: bool, has_emulated: bool) -> Access:
     """Decide about VMD, and say what was decided about everything."""
     obstacle = _vmd_obstacle(access, host, has_emulated=has_emulated) if asked else "disable_vmd is set"
@@ -151,8 +157,7 @@ def _taken_vmds(access: Access, host: HostFacts) -> tuple[str, ...]:
 
 
 def _endpoints(addresses: tuple[str, ...]) -> frozenset[str]:
-    parsed = ((address, parse_pci(address)) for address in addresses)
-    return frozenset(found.vmd_endpoint if found and found.vmd_endpoint else address for address, found in parsed)
+    return frozenset(vmd_endpoint(address) or address for address in addresses)
 
 
 def _vmd_obstacle(access: Access, host: HostFacts, *, has_emulated: bool) -> str:

@@ -158,20 +158,6 @@ def check_available(sizes_gib: Sequence[int], available_kib: int) -> str:
     )
 
 
-def check_engine(size_gib: int, *, mounted_bytes: int | None, available_kib: int) -> str:
-    """Check the RAM disk of one engine before the engine starts, and return the arithmetic.
-
-    :param mounted_bytes: size of the RAM disk that is mounted already; None if none is.
-    :raises Fault: 215 if the one that is mounted is larger than it shall be; 214 if none is and memory is not there for it.
-    """
-    if mounted_bytes is None:
-        return check_available([size_gib], available_kib)
-    if mounted_bytes > size_gib * GIB:
-        existing, calc = bytes_text(mounted_bytes), bytes_text(size_gib * GIB)
-        raise Fault(codes.SCM_RAMDISK_BAD_SIZE, existing=existing, calc=calc)
-    return f"RAM disk: {bytes_text(mounted_bytes)} is mounted, {bytes_text(size_gib * GIB)} at most are wanted"
-
-
 def _low(variant: str, size: int, need: int, have: int) -> Fault:
     needed, there = apart(need, have)
     return Fault(codes.SCM_RAMDISK_LOW_MEM, variant=variant, size=bytes_text(size), need=needed, have=there)

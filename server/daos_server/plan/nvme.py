@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from daos_bindings.linux.pci_address import parse as parse_pci
 from daos_pbin import codes
 from daos_pbin.faults import Fault
+from daos_server.plan.access import vmd_endpoint
 from daos_server.plan.steps import BindSsd, RestoreSsd, Standing
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def obstacle(address: str, ssds: Ssds, *, vmd: bool) -> Fault | None:
     :param vmd: whether VMDs are to be used.
     """
     ssd = ssds.get(address)
-    endpoint = _endpoint(address)
+    endpoint = vmd_endpoint(address)
     if ssd is None and not (vmd and endpoint in ssds):
         return missing(address)
     if ssd is None:
@@ -166,7 +166,7 @@ class _Binder:
         self._seen: set[str] = set()
 
     def add(self, named: str) -> None:
-        endpoint = _endpoint(named)
+        endpoint = vmd_endpoint(named)
         address = endpoint if endpoint in self._ssds and self._access.vmd else named
         if address in self._seen:
             return
@@ -264,11 +264,5 @@ def _why_left(address: str, ssd: Ssd | None, blocked: Sequence[str]) -> tuple[st
 
 def _present(address: str, ssds: Ssds) -> str:
     """Return the address itself, or that of the VMD that it is behind, if only that is to be seen."""
-    endpoint = _endpoint(address)
+    endpoint = vmd_endpoint(address)
     return endpoint if address not in ssds and endpoint in ssds else address
-
-
-def _endpoint(address: str) -> str:
-    """Return the VMD that an address is behind; empty for none."""
-    parsed = parse_pci(address)
-    return parsed.vmd_endpoint if parsed else ""

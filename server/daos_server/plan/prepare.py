@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from daos_server.plan.nvme import Ssds
     from daos_server.plan.wanted import Wanted
 
-ACTION = "set hugepages"
 BY_HAND = 1024
 """Pages that ``nvme prepare`` asks for if neither it nor the configuration says how many."""
 
@@ -31,7 +30,8 @@ def plan_prepare(wanted: Wanted, host: HostFacts, ssds: Ssds | None = None) -> P
     """
     steps: list[Step] = [*clean_steps(host)]
     if wanted.disable_hugepages and not wanted.has_bdevs:
-        standing = Standing(subject="hugepages", action=ACTION, already=False, detail="disable_hugepages is set in the configuration")
+        why = "disable_hugepages is set in the configuration"
+        standing = Standing(subject="hugepages", action=SetHugepages.action, already=False, detail=why)
         return Plan(command="prepare", steps=tuple(steps), standing=(standing,), digest=wanted.digest())
     access = at_start(wanted, host)
     notes: tuple[str, ...] = (*access.arithmetic, *access.notices)
@@ -101,7 +101,7 @@ def _standing(request: hugepages.NodeRequest, host: HostFacts) -> tuple[Standing
     return tuple(
         Standing(
             subject=f"node {node}",
-            action=ACTION,
+            action=SetHugepages.action,
             already=True,
             detail=f"has {host.pages[node]} pages ({pages_text(host.pages[node], host.page_kib)}), {count} are needed",
         )

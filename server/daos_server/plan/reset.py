@@ -11,7 +11,7 @@ from daos_server.plan import nvme
 from daos_server.plan.access import addresses, at_start
 from daos_server.plan.prepare import clean_steps
 from daos_server.plan.steps import Plan, ReturnHugepages, Standing, Step, UnmountMetadata, UnmountScm
-from daos_server.plan.units import bytes_text
+from daos_server.plan.units import GIB, bytes_text
 
 if TYPE_CHECKING:
     from daos_server.plan.access import Asked
@@ -154,7 +154,7 @@ def _files(engine: Engine) -> list[Standing]:
             subject=device,
             action="keep bdev",
             already=False,
-            detail=f"a reset keeps it ({bytes_text(tier.size_gib << 30)})"
+            detail=f"a reset keeps it ({bytes_text(tier.size_gib * GIB)})"
             if tier.storage_class == "file"
             else "a reset does nothing to it",
         )

@@ -6,12 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from daos_server.plan.units import bytes_text, pages_text
+from daos_server.plan.units import GIB, bytes_text, pages_text
 
 if TYPE_CHECKING:
     from daos_pbin.faults import Fault
-
-GIB = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from daos_pbin.faults import Fault
 from daos_server.installation import Installation
-from daos_server.plan import format as format_planner
 from daos_server.plan import prepare as prepare_planner
 from daos_server.plan import reset as reset_planner
 from daos_server.plan.affinity import affinity
+from daos_server.plan.format import planner as format_planner
 from daos_server.plan.scm import tiers
 from daos_server.plan.steps import Plan
 from daos_server.plan.wanted import from_config
