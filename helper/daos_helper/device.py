@@ -21,8 +21,8 @@ from msgspec import DecodeError, Meta, Struct
 from msgspec.json import decode, encode
 
 from daos_bindings.linux import block, mounts, pci_address
+from daos_bindings.linux.block import BlockIdentity, UsageTable
 from daos_bindings.linux.kernelfiles import printable
-from daos_helper.parallel import spread
 from daos_helper.paths import components, open_path
 from daos_helper.policy import SERVABLE_DRIVERS, Policy, PolicyFile, is_pci, names_device, names_function
 from daos_helper.privileges import PROBE, PROBE_NAMESPACES
@@ -44,6 +44,8 @@ HEAD: Final = 4096
 """Bytes at the beginning that a wiped NVMe namespace has zeros in."""
 PROBE_S: Final = 30.0
 """Seconds that all devices of one probe are given together."""
+PROBERS: Final = 2
+"""Devices that are probed at the same time, unless some hang: looking for signatures is computing."""
 BLOBSTORE: Final = "spdk_blobstore"
 """What SPDK leaves on an SSD that DAOS uses."""
 RECORD_LIFE_S: Final = 24 * 3600
@@ -111,7 +113,7 @@ class Device(Struct, frozen=True):
 
     path: str
     descriptor: int
-    identity: block.BlockIdentity
+    identity: BlockIdentity
     allowed: bool
 
     @property
@@ -126,10 +128,11 @@ class Device(Struct, frozen=True):
 
 
 @contextmanager
-def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iterator[Device]:
+def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int, table: UsageTable | None = None) -> Iterator[Device]:
     """Identify a device, ask the policy, and only then open it; read only, since mke2fs opens it again by its descriptor.
 
     :param missing: fault code if there is none: 204 for SCM, 2102 otherwise.
+    :param table: what is used now, if the caller has just read it.
     :raises Fault: also 2101 (the disk of ``/``, which nothing allows), 2102 (no block device), 2104, 2105 (a link), 2005 (policy).
     """
     if components(path)[0] != "dev":
@@ -146,7 +149,7 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
         allowed = names_device(policy.devices_allow, rdev) or names_function(
             policy.devices_allow, pci_addresses(identity.disk, policy)
         )
-        _check_policy(path, identity, rdev, policy, file, allowed=allowed)
+        _check_policy(path, identity, table or UsageTable(mounts.read()), policy, file, allowed=allowed)
         descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(place)
@@ -156,14 +159,13 @@ def opened(path: str, policy: Policy, file: PolicyFile, *, missing: int) -> Iter
         os.close(descriptor)
 
 
-def _check_policy(path: str, identity: block.BlockIdentity, rdev: int, policy: Policy, file: PolicyFile, *, allowed: bool) -> None:
+def _check_policy(path: str, identity: BlockIdentity, table: UsageTable, policy: Policy, file: PolicyFile, *, allowed: bool) -> None:
     family = block.family(identity)
-    numbers = frozenset({rdev, *(os.makedev(device.major, device.minor) for device in family)})
+    numbers = frozenset({os.makedev(identity.major, identity.minor), *(os.makedev(device.major, device.minor) for device in family)})
     addresses = frozenset[str]().union(*(pci_addresses(disk, policy) for disk in {device.disk for device in family}))
     file.check_denied(policy, path, numbers, addresses)
-    listed = mounts.read()
-    if identity.disk in block.root_disks(listed) and not (identity.is_partition and allowed):
-        if identity.is_partition and not any(usage.kind != "partition" for usage in block.usage(identity, listed)):
+    if identity.disk in table.roots and not (identity.is_partition and allowed):
+        if identity.is_partition and not any(usage.kind != "partition" for usage in block.usage(identity, table)):
             what = f"{path} is a partition of the disk that the running system was started from"
             raise file.refuse(what, file.device_line(policy, path), path)
         raise Fault(codes.STORAGE_DEVICE_HOLDS_ROOT, object=path, device=path)
@@ -193,13 +195,14 @@ def pci_addresses(disk: str, policy: Policy) -> frozenset[str]:
     return frozenset(kernel | {str(function.address) for function in functions if function is not None})
 
 
-def check_free(device: Device, *, at: str = "") -> None:
+def check_free(device: Device, *, at: str = "", table: UsageTable | None = None) -> None:
     """Refuse a device that somebody uses, force or not.  (A partition table is a signature: see ``check_signatures``.)
 
+    :param table: what is used now, if the caller has just read it.
     :param at: a mount point where the device may be mounted already, because this request deals with that mount itself.
     :raises Fault: 103 if it is mounted, 2100 if it is held or swapped on.
     """
-    for usage in block.usage(device.identity, mounts.read()):
+    for usage in block.usage(device.identity, table or UsageTable(mounts.read())):
         if usage.kind == "partition" or (usage.kind == "mount" and at and usage.detail == at):
             continue
         if usage.kind == "mount":
@@ -363,6 +366,7 @@ def probe_copies(file: int, copies: Sequence[tuple[int, int]], subject: str) -> 
 def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[dict[int, Probed]]:
     if not parts:
         return {}
+    from daos_bindings.linux.parallel import spread  # here: who probes one device does without threads
 
     def run(_io: WorkerIO) -> Built:
         found: dict[int, Built] = {}
@@ -377,7 +381,7 @@ def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[di
             if built is not None:
                 found[place] = built
 
-        spread(len(parts), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done)
+        spread(len(parts), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done, first=PROBERS)
         return {"found": [[place, built] for place, built in found.items()]}
 
     keep = tuple(dict.fromkeys(descriptor for descriptor, _, _ in parts))

@@ -252,7 +252,6 @@ BIND_DRIVER: Final = Row(
     "sysfs checks at open, not at write; letting go of an SSD is waiting for it, so a thread for each of several",
     paths=NO_PATHS,
     calls="driver files",
-    loads=("concurrent.futures.thread",),
     threads=12,
 )
 OWN_VFIO_GROUP: Final = Row(
@@ -276,7 +275,7 @@ PROBE_NAMESPACES: Final = Row(
     "as probe, for many devices: in threads, because one that hangs must not hide what the others carry",
     paths=SYSFS,
     calls="libblkid, in threads",
-    loads=("daos_bindings.linux.signatures", "queue", "threading"),
+    loads=("daos_bindings.linux.signatures",),
     threads=16,
 )
 ASK_CONTROLLER: Final = Row(
@@ -290,7 +289,6 @@ ASK_CONTROLLER: Final = Row(
     "because one controller that hangs must not hide the others",
     paths=NO_PATHS,
     calls="NVMe commands",
-    loads=("queue", "threading"),
     threads=16,
 )
 READ_ANSWERS: Final = Row(
@@ -325,7 +323,6 @@ WIPE_NAMESPACE: Final = Row(
     "writes zeros through descriptors; all controllers at the same time, and one that hangs must not keep the others",
     paths=NO_PATHS,
     calls="block devices",
-    loads=("queue", "threading"),
     threads=16,
 )
 UPDATE_FIRMWARE: Final = Row(
@@ -338,7 +335,6 @@ UPDATE_FIRMWARE: Final = Row(
     "Firmware Image Download and Commit need CAP_SYS_ADMIN; the image is root's own file, and passed on as it is",
     paths=NO_PATHS,
     calls="NVMe commands",
-    loads=("queue", "threading"),
     threads=16,
 )
 SPDK_VFIO: Final = Row(
@@ -440,6 +436,17 @@ NDCTL_CHANGE: Final = Row(
     paths=NDCTL_WRITES,
     calls="ndctl",
 )
+TELL: Final = Row(
+    "tell",
+    "descriptor",
+    "worker",
+    NOTHING,
+    (),
+    ("ScmPrepare",),
+    "says how far a change is: programs cannot, and what they print is no message",
+    paths=NO_PATHS,
+    calls="open descriptors",
+)
 
 TABLE: Final[tuple[Row, ...]] = (
     ATTACH_TMPFS,
@@ -469,6 +476,7 @@ TABLE: Final[tuple[Row, ...]] = (
     NDCTL_LIST,
     READ_LISTING,
     NDCTL_CHANGE,
+    TELL,
 )
 
 MONITOR: Final[dict[str, str]] = {

@@ -263,8 +263,6 @@ def test_a_loop_device_is_identified(loop: str) -> None:
         is_partition=False,
         size_bytes=SIZE,
         dax=False,
-        rotational=found.rotational,
-        read_only=False,
     )
     assert block.driver_kind(found.name) == "loop"
     assert found in block.list_devices()
@@ -274,11 +272,6 @@ def test_the_number_counts_and_not_the_name(loop: str, tmp_path: Path) -> None:
     node = tmp_path / "sda"
     os.mknod(node, 0o600 | 0o060000, os.stat(loop).st_rdev)
     assert identity(str(node)) == identity(loop)
-
-
-def test_a_read_only_device_says_so(image: Path) -> None:
-    with loop_device(image, "--read-only") as loop:
-        assert identity(loop).read_only
 
 
 def test_a_node_without_a_device(tmp_path: Path) -> None:
@@ -303,7 +296,7 @@ def test_the_root_disk_is_found() -> None:
     disk = block.by_number(root.major, root.minor)
     assert disk is not None
     assert disk.disk in block.root_disks(table)
-    assert "mount" in {use.kind for use in block.usage(disk, table)}
+    assert "mount" in {use.kind for use in block.usage(disk, block.UsageTable(table))}
 
 
 # What holds a device
@@ -343,23 +336,23 @@ def test_a_mounted_device_is_in_use(loop: str, tmp_path: Path) -> None:
     target.mkdir()
     run("/sbin/mkfs.ext4", "-q", loop)
     name = os.path.basename(loop)
-    assert block.usage(identity(loop), mounts.read()) == ()
+    assert block.usage(identity(loop), block.UsageTable(mounts.read())) == ()
     with mounted(loop, target):
-        assert block.usage(identity(loop), mounts.read()) == (block.Usage("mount", name, str(target)),)
-    assert block.usage(identity(loop), mounts.read()) == ()
+        assert block.usage(identity(loop), block.UsageTable(mounts.read())) == (block.Usage("mount", name, str(target)),)
+    assert block.usage(identity(loop), block.UsageTable(mounts.read())) == ()
 
 
 def test_swap_space_is_in_use(loop: str) -> None:
     run("/sbin/mkswap", loop)
     name = os.path.basename(loop)
     with swapped_on(loop):
-        assert block.usage(identity(loop), mounts.read()) == (block.Usage("swap", name, name),)
-    assert block.usage(identity(loop), mounts.read()) == ()
+        assert block.usage(identity(loop), block.UsageTable(mounts.read())) == (block.Usage("swap", name, name),)
+    assert block.usage(identity(loop), block.UsageTable(mounts.read())) == ()
 
 
 def test_a_loop_device_on_a_device_is_a_use(loop: str) -> None:
     with loop_device(loop) as upper:
-        assert block.usage(identity(loop), ()) == (block.Usage("loop", os.path.basename(loop), os.path.basename(upper)),)
+        assert block.usage(identity(loop), block.UsageTable(())) == (block.Usage("loop", os.path.basename(loop), os.path.basename(upper)),)
 
 
 def test_a_partition_and_its_disk(loop: str, tmp_path: Path) -> None:
@@ -371,15 +364,15 @@ def test_a_partition_and_its_disk(loop: str, tmp_path: Path) -> None:
         found = block.by_name(part)
         assert found is not None
         assert (found.disk, found.is_partition, found.size_bytes) == (disk.name, True, MIB)
-        assert block.usage(disk, mounts.read()) == (block.Usage("partition", disk.name, part),)
-        assert block.usage(found, mounts.read()) == ()
+        assert block.usage(disk, block.UsageTable(mounts.read())) == (block.Usage("partition", disk.name, part),)
+        assert block.usage(found, block.UsageTable(mounts.read())) == ()
         node = tmp_path / "part"
         os.mknod(node, 0o600 | 0o060000, os.makedev(found.major, found.minor))
         assert identity(str(node)) == found
         run("/sbin/mkswap", str(node))
         with swapped_on(str(node)):
-            assert block.Usage("swap", part, part) in block.usage(disk, mounts.read())
-            assert block.usage(found, mounts.read()) == (block.Usage("swap", part, part),)
+            assert block.Usage("swap", part, part) in block.usage(disk, block.UsageTable(mounts.read()))
+            assert block.usage(found, block.UsageTable(mounts.read())) == (block.Usage("swap", part, part),)
     finally:
         run("/usr/bin/delpart", loop, "1")
 

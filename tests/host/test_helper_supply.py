@@ -178,7 +178,7 @@ WITH_A_REQUEST = frozenset({
     "daos_bindings.linux.numa", "daos_bindings.linux.pci_address", "daos_bindings.linux.syscalls", "daos_helper.accounts",
     "daos_helper.attach", "daos_helper.context", "daos_helper.device", "daos_helper.dispatch", "daos_helper.filesystems",
     "daos_helper.methods", "daos_helper.methods.bdev", "daos_helper.methods.metadata", "daos_helper.methods.scm",
-    "daos_helper.methods.shown", "daos_helper.methods.table", "daos_helper.mkfs", "daos_helper.parallel", "daos_helper.paths",
+    "daos_helper.methods.shown", "daos_helper.methods.table", "daos_helper.mkfs", "daos_helper.paths",
     "daos_helper.policy", "daos_helper.privileges", "daos_helper.process", "daos_helper.rundir", "daos_helper.steps",
     "daos_helper.targets", "daos_pbin.catalogue", "daos_pbin.codes", "daos_pbin.faults", "daos_pbin.messages", "decimal", "enum",
     "errno", "fcntl", "functools", "gc", "msgspec", "msgspec._core", "msgspec._json_schema", "msgspec._typing_utils", "msgspec._utils",
@@ -199,6 +199,7 @@ WITH_NVME = frozenset({
     "daos_helper.methods.nvme_restore", "daos_helper.methods.nvme_scan", "daos_helper.methods.nvme_spdk",
     "daos_helper.methods.nvme_table", "daos_pbin.nvme", "daos_pbin.nvme_messages", "importlib", "importlib._abc", "importlib.util",
     "daos_helper.image", "daos_helper.methods.nvme_format_spdk", "daos_helper.methods.nvme_seen", "daos_pbin.wire_fault", "mmap",
+    "_heapq", "_queue", "_weakrefset", "daos_bindings.linux.parallel", "heapq", "queue", "threading",
 })  # fmt: skip
 """What a request about NVMe controllers adds."""
 WITH_PMEM = frozenset({

@@ -66,7 +66,7 @@ class Tree:
     ) -> None:
         """Add a PCI function, with its driver and its IOMMU group, maybe below another one."""
         device = f"sys/devices/pci0000:00/{f'{below}/pci10000:00/' if below else ''}{address}"
-        values = {"class": pci_class, "vendor": ids[0], "device": ids[1], "subsystem_vendor": "0x0000", "subsystem_device": "0x0000"}
+        values = {"class": pci_class, "vendor": ids[0], "device": ids[1]}
         for name, value in (values | {"numa_node": "0", "driver_override": "(null)"}).items():
             self.write(f"{device}/{name}", f"{value}\n")
         self.link(f"sys/bus/pci/devices/{address}", device)

@@ -29,7 +29,6 @@ class Sysfs:
         directory = self.devices / name
         (directory / "queue").mkdir(parents=True)
         (directory / "queue/dax").write_text(f"{dax}\n")
-        (directory / "queue/rotational").write_text("1\n")
         (directory / "slaves").mkdir()
         self._node(directory, name, number, sectors)
         (self.root / "block" / name).symlink_to(directory)
@@ -53,7 +52,6 @@ class Sysfs:
     def _node(self, directory: Path, name: str, number: str, sectors: int) -> None:
         (directory / "dev").write_text(f"{number}\n")
         (directory / "size").write_text(f"{sectors}\n")
-        (directory / "ro").write_text("0\n")
         (directory / "holders").mkdir()
         (self.root / "class" / name).symlink_to(directory)
         (self.root / "dev" / number).symlink_to(directory)
@@ -100,10 +98,8 @@ def test_a_disk_and_its_partition(sysfs: Sysfs) -> None:
         is_partition=False,
         size_bytes=1024 * 1024,
         dax=False,
-        rotational=True,
-        read_only=False,
     )
-    assert (part.disk, part.is_partition, part.size_bytes, part.rotational) == ("sda", True, 512 * 1024, True)
+    assert (part.disk, part.is_partition, part.size_bytes) == ("sda", True, 512 * 1024)
     assert block.by_number(8, 2) == part
     assert block.partitions(disk) == ("sda1", "sda2")
     assert block.partitions(part) == ()
@@ -125,7 +121,7 @@ def test_the_list_has_no_empty_devices(sysfs: Sysfs) -> None:
 
 
 def test_a_free_device_has_no_usage(sysfs: Sysfs) -> None:
-    assert block.usage(named("pmem0"), (mounted("8:1"),)) == ()
+    assert block.usage(named("pmem0"), block.UsageTable((mounted("8:1"),))) == ()
 
 
 def test_everything_stacked_on_a_disk_is_its_usage(sysfs: Sysfs, tmp_path: Path) -> None:
@@ -133,7 +129,7 @@ def test_everything_stacked_on_a_disk_is_its_usage(sysfs: Sysfs, tmp_path: Path)
     sysfs.disk("dm-1", "253:1", slaves=("dm-0",), label="vg-root")
     sysfs.disk("dm-2", "253:2", slaves=("dm-0",), label="vg-swap")
     (tmp_path / "swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n/dev/dm-2   partition\t1\t0\t-2\n/swap\\040file file 1 0 -3\n")
-    found = block.usage(named("sda"), (mounted("253:1"), mounted("8:1", "/boot")))
+    found = block.usage(named("sda"), block.UsageTable((mounted("253:1"), mounted("8:1", "/boot"))))
     assert found == (
         block.Usage("partition", "sda", "sda1"),
         block.Usage("mount", "sda1", "/boot"),
@@ -144,18 +140,18 @@ def test_everything_stacked_on_a_disk_is_its_usage(sysfs: Sysfs, tmp_path: Path)
         block.Usage("holder", "dm-0", "dm-2 (vg-swap)"),
         block.Usage("swap", "dm-2", "dm-2"),
     )
-    assert {use.kind for use in block.usage(named("sda1"), (mounted("253:1"), mounted("8:1", "/boot")))} == {"mount"}
+    assert {use.kind for use in block.usage(named("sda1"), block.UsageTable((mounted("253:1"), mounted("8:1", "/boot"))))} == {"mount"}
 
 
 def test_a_held_disk_holds_its_partitions(sysfs: Sysfs) -> None:
     sysfs.disk("dm-9", "253:9", slaves=("sda",), label="mpatha")
-    assert block.usage(named("sda1"), ()) == (block.Usage("holder", "sda", "dm-9 (mpatha)"),)
+    assert block.usage(named("sda1"), block.UsageTable(())) == (block.Usage("holder", "sda", "dm-9 (mpatha)"),)
 
 
 def test_a_loop_device_on_a_disk_is_its_usage(sysfs: Sysfs) -> None:
     sysfs.disk("loop0", "7:0")
     sysfs.loop_file("loop0", "/dev/sda2")
-    assert block.usage(named("sda2"), ()) == (block.Usage("loop", "sda2", "loop0"),)
+    assert block.usage(named("sda2"), block.UsageTable(())) == (block.Usage("loop", "sda2", "loop0"),)
 
 
 def test_btrfs_uses_all_its_devices(sysfs: Sysfs) -> None:
@@ -165,7 +161,7 @@ def test_btrfs_uses_all_its_devices(sysfs: Sysfs) -> None:
     for name in ("sda2", "sdb1"):
         (members / name).symlink_to(sysfs.root / "class" / name)
     listed = (mounted("0:44", fs_type="btrfs", source="/dev/sda2"),)
-    assert block.usage(named("sdb1"), listed) == (block.Usage("mount", "sdb1", "/"),)
+    assert block.usage(named("sdb1"), block.UsageTable(listed)) == (block.Usage("mount", "sdb1", "/"),)
     assert block.root_disks(listed) == {"sda", "sdb"}
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from daos_bindings.linux import block, inuse, modules, pci, pci_address
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.linux.mounts import Mount
 from daos_bindings.linux.nvme_controller import Namespace
@@ -27,8 +28,6 @@ PLAIN = {
     "class": "0x010802",
     "vendor": "0x8086",
     "device": "0x0a54",
-    "subsystem_vendor": "0x1028",
-    "subsystem_device": "0x200a",
     "driver_override": "(null)",
     "numa_node": "1",
 }
@@ -131,7 +130,7 @@ def test_a_controller_is_described(sysfs: Sysfs) -> None:
     sysfs.group(7, directory)
     (found,) = sysfs.scan().controllers
     assert (found.kernel, str(found.address), found.directory) == (SSD, SSD, str(directory))
-    assert (found.vendor, found.device, found.subsystem_vendor, found.subsystem_device) == (0x8086, 0x0A54, 0x1028, 0x200A)
+    assert (found.vendor, found.device) == (0x8086, 0x0A54)
     assert (found.pci_class, found.driver, found.driver_override) == (pci.NVME_IO_CONTROLLER, "nvme", "nvme")
     assert (found.numa_node, found.iommu_group, found.group_members, found.vmd) == (1, 7, (), "")
     assert found.controller is not None
@@ -221,7 +220,7 @@ def test_what_goes_away_meanwhile_is_left_out(sysfs: Sysfs) -> None:
     assert [space.name for space in found.controller.namespaces] == ["nvme3n2"]
     (folder / "dev").unlink()
     assert sysfs.scan().controllers[0].controller is None
-    (directory / "subsystem_vendor").unlink()
+    (directory / "vendor").unlink()
     assert [function.kernel for function in sysfs.scan().controllers] == ["0000:42:00.0"]
 
 
@@ -297,7 +296,7 @@ def mounted(point: str, minor: int) -> Mount:
 
 
 def told(function: pci.PciFunction, scan: pci.Scan, *mounts: Mount) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.device, one.detail) for one in inuse.of_function(function, scan, mounts)]
+    return [(one.kind, one.device, one.detail) for one in inuse.of_function(function, scan, UsageTable(mounts))]
 
 
 def test_reasons_to_leave_a_controller_alone(sysfs: Sysfs, disks: Path) -> None:
@@ -308,7 +307,7 @@ def test_reasons_to_leave_a_controller_alone(sysfs: Sysfs, disks: Path) -> None:
         ("mount", "nvme3n1p1", "/da\\nta"),
         ("holder", "nvme3n2", "dm-0"),
     ]
-    fault = inuse.in_use(scan.controllers[0], inuse.of_function(scan.controllers[0], scan, [mounted("/data", 1)]))
+    fault = inuse.in_use(scan.controllers[0], inuse.of_function(scan.controllers[0], scan, UsageTable([mounted("/data", 1)])))
     assert fault is not None
     assert fault.code == codes.NVME_CONTROLLER_IN_USE
     assert "nvme3n1: has the partition nvme3n1p1; nvme3n1p1: mounted on /data; nvme3n2: held by dm-0" in fault.description

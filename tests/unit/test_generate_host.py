@@ -7,10 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from sysfs_tree import Tree
 
 from daos_bindings.linux import block, memory
 from daos_bindings.linux import mounts as mount_table
 from daos_bindings.linux.block import BlockIdentity, Usage
+from daos_bindings.linux.kernelfiles import MalformedError
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_server.generate import assumed, host
@@ -34,21 +36,21 @@ class Pci:
     """A made-up sysfs tree of PCI functions."""
 
     def __init__(self, root: Path) -> None:
-        self.tree = root / "sys/devices"
-        self.listed = root / "sys/bus/pci/devices"
-        self.listed.mkdir(parents=True)
+        self.tree = Tree(root / "sys")
 
     def add(self, path: str, *, class_code: str = "0x010802", node: str = "0", disks: tuple[str, ...] = ()) -> None:
-        folder = self.tree / path
-        folder.mkdir(parents=True)
-        (folder / "class").write_text(f"{class_code}\n")
-        (folder / "numa_node").write_text(f"{node}\n")
+        folder = self.tree.function(path, node=node)
+        ids = {"class": class_code, "vendor": "0x8086", "device": "0x201d"}
+        for name, value in {**ids, "driver_override": "(null)"}.items():
+            self.tree.write(f"{folder}/{name}", value)
         for disk in disks:
-            (folder / "nvme" / disk.partition("n1")[0].partition("c")[0] / disk).mkdir(parents=True)
-        (self.listed / folder.name).symlink_to(os.path.relpath(folder, self.listed))
+            controller = f"{folder}/nvme/{disk.partition('n1')[0].partition('c')[0]}"
+            self.tree.write(f"{controller}/dev", "245:3")
+            for name, value in {"nsid": "1", "size": "2048", "queue/logical_block_size": "4096"}.items():
+                self.tree.write(f"{controller}/{disk}/{name}", value)
 
     def read(self, **uses: str) -> Nvme:
-        return read_nvme(lambda disk: uses.get(disk, ""), str(self.listed))
+        return read_nvme(lambda disk: uses.get(disk, ""), str(self.tree.root))
 
 
 @pytest.fixture
@@ -60,9 +62,16 @@ def test_ssds_with_any_driver_and_nothing_else(pci: Pci) -> None:
     pci.add("pci0000:00/0000:00:01.0/0000:01:00.0", node="1", disks=("nvme0n1",))
     pci.add("pci0000:80/0000:80:01.0/0000:81:00.0")
     pci.add("pci0000:00/0000:00:02.0", class_code="0x020000")
-    pci.add("pci0000:00/0000:00:03.0", class_code="0x010601\nmore")
+    pci.add("pci0000:00/0000:00:03.0", class_code="0x010601")
+    pci.add("pci0000:00/0000:00:04.0", class_code="0x010803")
     found = pci.read(nvme1n1="is another's")
     assert found == Nvme((Ssd(address="0000:01:00.0", numa_node=1), Ssd(address="0000:81:00.0", numa_node=0)), ())
+
+
+def test_a_function_that_is_described_as_no_kernel_does(pci: Pci) -> None:
+    pci.add("pci0000:00/0000:00:03.0", class_code="0x010601\nmore")
+    with pytest.raises(MalformedError):
+        pci.read()
 
 
 def test_a_machine_without_pci(tmp_path: Path) -> None:
@@ -107,8 +116,6 @@ def pmem(*, dax: bool = True) -> BlockIdentity:
         is_partition=False,
         size_bytes=1 << 30,
         dax=dax,
-        rotational=False,
-        read_only=False,
     )
 
 

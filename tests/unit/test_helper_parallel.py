@@ -11,10 +11,10 @@ import pytest
 from msgspec import to_builtins
 from msgspec.msgpack import encode
 
+from daos_bindings.linux.parallel import spread
 from daos_bindings.nvme.kernel import Answers
 from daos_helper.methods import nvme_ask
 from daos_helper.methods.nvme_ask import Asked
-from daos_helper.parallel import spread
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.nvme_messages import WireFault
@@ -54,6 +54,33 @@ def test_one_that_hangs_does_not_keep_the_others() -> None:
         spread(COUNT, work, threads=4, seconds=PATIENCE_S, done=done)
     assert sorted(others) == list(range(1, COUNT))
     thaw.set()
+
+
+def test_those_that_hang_get_others_beside_them() -> None:
+    """As many hang as there are threads at first; the others are done all the same."""
+    thaw = threading.Event()
+    found: list[int] = []
+
+    def done(number: int, _result: int) -> None:
+        found.append(number)
+        if len(found) == COUNT - 2:
+            thaw.set()
+
+    def work(number: int) -> int:
+        if number < 2:
+            thaw.wait()
+        return number
+
+    spread(COUNT, work, threads=4, seconds=None, done=done, first=2)
+    assert sorted(found) == list(range(COUNT))
+
+
+def test_what_the_work_raises_is_raised_in_the_calling_thread() -> None:
+    def work(number: int) -> int:
+        raise OSError(number, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        spread(COUNT, work, threads=4, seconds=None, done=lambda number, _result: pytest.fail(f"{number} is broken"))
 
 
 def test_what_is_not_finished_in_time_is_left() -> None:

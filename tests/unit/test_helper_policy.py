@@ -153,11 +153,12 @@ def test_a_denied_path_without_a_device_comes_with_the_line_without_it() -> None
 
 def test_a_spare_partition_of_the_systems_disk_is_refused_with_the_line_that_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block, "root_disks", lambda _mounts: frozenset({"daosx"}))
-    whole = BlockIdentity(7, 4242, "daosx", "/dev/daosx", "daosx", False, 1, False, False, False, "")
+    table = block.UsageTable(())
+    whole = BlockIdentity(7, 4242, "daosx", "/dev/daosx", "daosx", False, 1, False)
     part = replace(whole, name="daosx9", path="/dev/daosx9", is_partition=True)
 
     def check(identity: BlockIdentity, *, allowed: bool) -> None:
-        device._check_policy(identity.path, identity, 0, Policy(), FILE, allowed=allowed)
+        device._check_policy(identity.path, identity, table, Policy(), FILE, allowed=allowed)
 
     with pytest.raises(Fault) as caught:
         check(part, allowed=False)

@@ -16,6 +16,7 @@ from config_trees import META, Tree, engine, files, nvme, ram, server
 from spdk_world import VERSIONS, Spdk, compile_in, make_libraries, pkg_config
 
 from daos_bindings.linux import pci_address
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import select, wipe
 from daos_helper.context import Context
@@ -63,7 +64,7 @@ def function(kernel: str, group: int = -1) -> PciFunction:
     """Return a controller as sysfs would show it."""
     address = pci_address.parse(kernel)
     assert address is not None
-    ids = (0x8086, 0x0A54, 0x8086, 0x0001)
+    ids = (0x8086, 0x0A54)
     return PciFunction(kernel, address, f"/sys/devices/{kernel}", *ids, 0x010802, "nvme", "", 0, group, (), "", None)
 
 
@@ -100,7 +101,7 @@ def unknown_class() -> Fault:
 
 
 def without_iommu() -> Fault:
-    return caught(lambda: nvme_bind._check(function(A), BdevBind((A,)), Scan((function(A),), ()), 0, NOBODY))
+    return caught(lambda: nvme_bind._check(function(A), BdevBind((A,)), Scan((function(A),), ()), UsageTable(()), 0, NOBODY))
 
 
 def not_wiped() -> Fault:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from daos_bindings.linux import block, pci_address
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.nvme_controller import Namespace, NvmeController
 from daos_bindings.linux.pci import CLASS_NVME, CLASS_RAID, GroupMember, PciFunction, Scan
@@ -42,7 +43,7 @@ def function(kernel: str = SSD, driver: str = "", **more: object) -> PciFunction
     assert address is not None
     values = {
         "kernel": kernel, "address": address, "directory": f"/sys/devices/pci0000:00/{kernel}", "vendor": 0x8086, "device": 0x201D,
-        "subsystem_vendor": 0, "subsystem_device": 0, "pci_class": CLASS_NVME << 8 | 2, "driver": driver,
+        "pci_class": CLASS_NVME << 8 | 2, "driver": driver,
         "driver_override": driver if driver == "vfio-pci" else "", "numa_node": 0, "iommu_group": NO_GROUP, "group_members": (),
         "vmd": "", "controller": None,
     }  # fmt: skip
@@ -109,11 +110,11 @@ def test_an_ssd_that_is_denied_keeps_the_vmd_that_hides_it(made: MakeContext) ->
 def test_what_nobody_can_look_into_is_taken_only_by_root_s_leave(made: MakeContext, driver: str) -> None:
     one = function(driver=driver)
     request = BdevBind((SSD,))
-    fault = refused(lambda: nvme_bind._check(one, request, Scan((one,), ()), ACCOUNT, made()))
+    fault = refused(lambda: nvme_bind._check(one, request, Scan((one,), ()), UsageTable(()), ACCOUNT, made()))
     assert f'devices_allow = ["{SSD}"]' in fault.resolution
-    nvme_bind._check(one, request, Scan((one,), ()), ACCOUNT, made(devices_allow=(SSD,)))
+    nvme_bind._check(one, request, Scan((one,), ()), UsageTable(()), ACCOUNT, made(devices_allow=(SSD,)))
     nvme_records.remember(SSD, NVME, made())
-    nvme_bind._check(one, request, Scan((one,), ()), ACCOUNT, made())
+    nvme_bind._check(one, request, Scan((one,), ()), UsageTable(()), ACCOUNT, made())
 
 
 def test_an_ssd_in_the_place_of_one_on_record_is_another(made: MakeContext, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_an_ssd_in_the_place_of_one_on_record_is_another(made: MakeContext, tmp_
     exchange(tmp_path, SSD)
     assert nvme_records.all_of(made()) == {}
     one = function(driver="vfio-pci")
-    refused(lambda: nvme_bind._check(one, BdevBind((SSD,)), Scan((one,), ()), ACCOUNT, made()))
+    refused(lambda: nvme_bind._check(one, BdevBind((SSD,)), Scan((one,), ()), UsageTable(()), ACCOUNT, made()))
     nvme_records.forget_stale(made())
     assert made().run.names(nvme_records.PREFIX) == []
     assert nvme_records.remember(SSD, VFIO, made()) == VFIO
@@ -138,9 +139,9 @@ def test_one_that_is_pulled_out_stays_on_record(made: MakeContext, tmp_path: Pat
 def test_all_behind_a_vmd_must_be_seen_before_it_is_bound(made: MakeContext) -> None:
     whole, hidden = vmd("vmd"), function("10000:01:00.0", "", vmd=VMD)
     scan = Scan((hidden,), (whole,))
-    fault = refused(lambda: nvme_bind._check(whole, BdevBind((VMD,), vmd=True), scan, ACCOUNT, made()))
+    fault = refused(lambda: nvme_bind._check(whole, BdevBind((VMD,), vmd=True), scan, UsageTable(()), ACCOUNT, made()))
     assert "has no driver" in fault.description
-    nvme_bind._check(whole, BdevBind((VMD,), vmd=True), scan, ACCOUNT, made(devices_allow=(VMD,)))
+    nvme_bind._check(whole, BdevBind((VMD,), vmd=True), scan, UsageTable(()), ACCOUNT, made(devices_allow=(VMD,)))
 
 
 def check_members(context: Context, member: GroupMember, *going: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -32,7 +33,7 @@ from daos_server.plan.steps import Plan
 from daos_server.storage import commands, scm
 from daos_server.storage.commands import Context
 from daos_server.storage.facts import Helper
-from daos_server.storage.report import Outcome, Report, Reporter, Row
+from daos_server.storage.report import Outcome, Report, Reporter, Row, Silent
 
 pytestmark = pytest.mark.unit
 
@@ -188,7 +189,7 @@ def test_uses_and_mounts_of_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
     def by_name(name: str) -> BlockIdentity | None:
-        return BlockIdentity(259, 0, name, f"/dev/{name}", name, False, 1, True, False, False) if name in holds else None
+        return BlockIdentity(259, 0, name, f"/dev/{name}", name, False, 1, True) if name in holds else None
 
     monkeypatch.setattr(block, "by_name", by_name)
     monkeypatch.setattr(block, "usage", lambda device, _: holds[device.name])
@@ -212,6 +213,54 @@ def test_uses_and_mounts_of_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mount_that_cannot_be_asked_has_no_sizes() -> None:
     mount = scm.mount_json("/dev/pmem0", "/nowhere/at/all")
     assert (mount["total_bytes"], mount["avail_bytes"], mount["usable_bytes"]) == (0, 0, 0)
+
+
+GIB, MIB = 1 << 30, 1 << 20
+
+
+def with_environment(*variables: str, metadata: str = "", mount: str = "/mnt/a") -> ServerConfig:
+    tier = {"class": "dcpm", "scm_mount": mount, "scm_list": ["/dev/pmem0"]}
+    made = {"engines": [{"env_vars": list(variables), "storage": [tier]}]}
+    return ServerConfig.model_validate({**made, "control_metadata": {"path": metadata}} if metadata else made)
+
+
+@pytest.mark.parametrize(
+    ("loaded_", "path", "expected"),
+    [
+        (None, "/mnt/a", GIB + 17 * MIB),
+        (with_environment(), "/mnt/a", GIB + 17 * MIB),
+        (with_environment("DAOS_MD_CAP=128"), "/mnt/a", 145 * MIB),
+        (with_environment("DAOS_MD_CAP=128"), "/mnt/by-device", 145 * MIB),
+        (with_environment("DAOS_MD_CAP=128", mount="/mnt/b"), "/mnt/b", 145 * MIB),
+        (with_environment("DAOS_MD_CAP=much"), "/mnt/a", GIB + 17 * MIB),
+        (with_environment("DAOS_MD_CAP=128", metadata="/var/daos"), "/mnt/a", 129 * MIB),
+        (with_environment(metadata="/mnt/a"), "/mnt/a", GIB + 17 * MIB),
+    ],
+)
+def test_what_an_engine_keeps_for_itself(loaded_: ServerConfig | None, path: str, expected: int) -> None:
+    assert scm.reserved(loaded_, "/dev/pmem0", path) == expected
+
+
+def test_a_file_system_of_no_engine_is_reckoned_as_usual() -> None:
+    assert scm.reserved(with_environment("DAOS_MD_CAP=1", metadata="/var/daos"), "/dev/pmem7", "/mnt/other") == GIB + 17 * MIB
+
+
+def test_usable_bytes_follow_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((4096, 4096, GIB, GIB, GIB, 0, 0, 0, 0, 255)))
+    usable = [scm.mount_json("/dev/pmem0", "/mnt/a", one)["usable_bytes"] for one in (None, with_environment("DAOS_MD_CAP=128"))]
+    assert usable == [4096 * GIB - GIB - 17 * MIB, 4096 * GIB - 145 * MIB]
+
+
+# Looking
+
+
+def test_looking_tells_how_far_it_is(tmp_path: Path) -> None:
+    heard: list[int] = []
+    told = Told(ScmScanResult(int(State.NO_MODULES)), answer("nothing"))
+    ctx = context(tmp_path, told, engine(0, "/dev/pmem0"))
+    asyncio.run(scm.look(ctx, None, Silent(), lambda one: heard.append(one.done)))
+    asyncio.run(scm.foresee(ctx, ScmPrepare(), Silent(), lambda one: heard.append(one.total)))
+    assert heard == [1, 2]
 
 
 # storage prepare

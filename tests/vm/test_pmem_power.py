@@ -215,24 +215,28 @@ def test_power_cuts_while_goals_are_stored(lab: Lab, moment: str) -> None:
     assert line == {"before": 3, "after": 2}[moment]
 
 
+def boundaries() -> Iterator[object]:
+    """Yield every line of the log of a reset, and one more: a namespace is told, switched off and destroyed; then the goal, and that on
+    record.  A prepare has no more lines than that."""
+    for name, sockets in (("one_socket", SOCKETS[:1]), ("two_sockets", SOCKETS)):
+        namespaces = PER_SOCKET * len(sockets)
+        for moment, last in (("before", 3 * namespaces + 3), ("after", 2 * namespaces + 2)):
+            for line in range(1, last + 1):
+                yield pytest.param(sockets, moment, line, line == last, id=f"{name}-{moment}-{line}")
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("sockets", [SOCKETS[:1], SOCKETS], ids=["one_socket", "two_sockets"])
-def test_power_cuts_at_every_step(lab: Lab, sockets: tuple[int, ...], moment: str) -> None:
-    """A prepare that is cut off and gone on with, then a reset likewise, until there is no step left in either."""
+@pytest.mark.parametrize(("sockets", "moment", "line", "is_last"), list(boundaries()))
+def test_power_cut_at_a_step(lab: Lab, sockets: tuple[int, ...], moment: str, line: int, is_last: bool) -> None:
+    """A prepare that is cut off and gone on with, then a reset likewise; at the last line there is no step left in either."""
     lab.clear(sockets)
-    prepared = was_reset = "begun"
-    for line in itertools.count(1):
-        if prepared:
-            prepared = lab.interrupt("prepare", line, moment)
-        check_prepared(lab, lab.finish("prepare"))
-        if was_reset:
-            was_reset = lab.interrupt("reset", line, moment)
-        print(f"{moment} {line}: {prepared}; {was_reset}")
-        if was_reset:
-            check_reset(lab, lab.finish("reset"))
-        elif not prepared:
-            break
-        lab.start_firmware()
-    namespaces = PER_SOCKET * len(sockets)  # each is told, switched off and destroyed; then the goal, and that on record
-    assert line == {"before": 3 * namespaces + 3, "after": 2 * namespaces + 2}[moment]
+    prepared = lab.interrupt("prepare", line, moment)
+    check_prepared(lab, lab.finish("prepare"))
+    was_reset = lab.interrupt("reset", line, moment)
+    print(f"{moment} {line}: {prepared}; {was_reset}")
+    if is_last:
+        assert not prepared
+        assert not was_reset
+    else:
+        assert was_reset
+        check_reset(lab, lab.finish("reset"))

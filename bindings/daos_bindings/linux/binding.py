@@ -22,6 +22,7 @@ import msgspec
 from daos_bindings.linux import kernelfiles, pci_address, sysfs
 from daos_bindings.linux.attributes import GONE
 from daos_bindings.linux.driver_state import State, usable_name
+from daos_bindings.linux.parallel import spread
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 
@@ -126,23 +127,17 @@ class Bindings:
 
         :param report: called with each outcome as it comes, in the calling thread.
         :param threads: how many at the same time: the kernel locks each device by itself, and letting go of an SSD is
-            mostly waiting for it.  More than 1 needs a process that may have threads.
+            mostly waiting for it.
         :return: in the order of the goals.
         """
-        if threads <= 1:
-            return tuple(self._reported(device, report) for device in self._devices)
-        from concurrent.futures import ThreadPoolExecutor, as_completed
+        found: dict[int, Outcome] = {}
 
-        with ThreadPoolExecutor(threads) as pool:
-            waiting = [pool.submit(self._reach, device) for device in self._devices]
-            for done in as_completed(waiting):
-                report(done.result())
-            return tuple(done.result() for done in waiting)
+        def done(place: int, outcome: Outcome) -> None:
+            found[place] = outcome
+            report(outcome)
 
-    def _reported(self, device: _Device, report: Callable[[Outcome], None]) -> Outcome:
-        outcome = self._reach(device)
-        report(outcome)
-        return outcome
+        spread(len(self._devices), lambda place: self._reach(self._devices[place]), threads=threads, seconds=None, done=done)
+        return tuple(found[place] for place in range(len(self._devices)))
 
     def _reach(self, device: _Device) -> Outcome:
         goal = device.goal

@@ -70,9 +70,6 @@ class BlockIdentity(msgspec.Struct, frozen=True):
     :param is_partition: whether it is a partition.
     :param size_bytes: size now; 0 for an unused loop device or an empty drive.
     :param dax: whether the device can be mapped directly, as ext4's ``dax`` needs.
-    :param rotational: whether it has spinning parts, or says so.
-    :param read_only: whether the kernel refuses writes to it.
-    :param label: the name that device mapper or md has for it, such as ``vg-volume``; else empty.
     """
 
     major: int
@@ -83,9 +80,6 @@ class BlockIdentity(msgspec.Struct, frozen=True):
     is_partition: bool
     size_bytes: int
     dax: bool
-    rotational: bool
-    read_only: bool
-    label: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -135,7 +129,7 @@ def _file_type(mode: int) -> str:
 def by_number(major: int, minor: int) -> BlockIdentity | None:
     """Describe the device of that number, or return ``None`` if the kernel has none."""
     try:
-        return _describe(os.path.realpath(f"{BY_NUMBER}/{major}:{minor}", strict=True))
+        return _describe(_target(f"{BY_NUMBER}/{major}:{minor}"))
     except FileNotFoundError:
         return None
 
@@ -145,9 +139,14 @@ def by_name(name: str) -> BlockIdentity | None:
     if "/" in name or name in {"", ".", ".."}:
         return None
     try:
-        return _describe(os.path.realpath(f"{BY_NAME}/{name}", strict=True))
+        return _describe(_target(f"{BY_NAME}/{name}"))
     except FileNotFoundError:
         return None
+
+
+def _target(link: str) -> str:
+    """Return where a link of sysfs leads to: there is no second one on the way."""
+    return os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
 
 
 def _describe(directory: str) -> BlockIdentity:
@@ -165,15 +164,8 @@ def _describe(directory: str) -> BlockIdentity:
         disk=os.path.basename(disk),
         is_partition=is_partition,
         size_bytes=kernelfiles.number(f"{directory}/size") * SECTOR,
-        dax=_flag(f"{disk}/queue/dax"),
-        rotational=_flag(f"{disk}/queue/rotational"),
-        read_only=_flag(f"{directory}/ro"),
-        label=_optional(f"{directory}/dm/name"),
+        dax=_optional(f"{disk}/queue/dax") == "1",
     )
-
-
-def _flag(path: str) -> bool:
-    return _optional(path) == "1"
 
 
 def _optional(path: str) -> str:
@@ -196,59 +188,61 @@ def driver_kind(name: str) -> str:
     return next((kind for prefix, kind in KINDS if name.startswith(prefix)), "other")
 
 
-def usage(identity: BlockIdentity, mounts: Iterable[Mount]) -> tuple[Usage, ...]:
+def usage(identity: BlockIdentity, table: UsageTable) -> tuple[Usage, ...]:
     """List what has hold of a device: of itself, of its partitions or of the disk it is a partition of, and of whatever is
     stacked on those.  Empty means free as far as sysfs tells.
 
     A hold in another mount namespace or by a program does not show in sysfs: an ``O_EXCL`` open finds those.
 
-    :raises OSError: if sysfs or /proc/swaps cannot be read.
-    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
+    :raises OSError: if sysfs cannot be read.
     """
-    facts = _Facts(mounts)
     found: list[Usage] = []
     for part in partitions(identity):
         found.append(Usage("partition", identity.name, part))
-        _collect(part, facts, found, DEPTH)
+        _collect(part, table, found, DEPTH)
     for name in dict.fromkeys((identity.name, identity.disk)):
-        _collect(name, facts, found, DEPTH)
+        _collect(name, table, found, DEPTH)
     return tuple(dict.fromkeys(found))
 
 
-class _Facts:
-    """What is asked once for all devices of a stack."""
+class UsageTable:
+    """What is mounted, swapped on and behind loop devices, and what ``/`` depends on: read once, for any number of devices.
+
+    :param mounts: of the whole mount namespace.
+    :raises OSError: if sysfs or /proc/swaps cannot be read.
+    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
+    """
 
     def __init__(self, mounts: Iterable[Mount]) -> None:
-        self.mounts: list[tuple[str, str]] = []
-        for mount in mounts:
-            for name in _devices_of(mount):
-                self.mounts.append((name, mount.mount_point))
+        listed = tuple(mounts)
+        self.mounts = tuple((name, mount.mount_point) for mount in listed for name in _devices_of(mount))
         self.swaps = swap_devices()
         self.loops = _loop_files()
+        self.roots = root_disks(listed)
 
 
-def _collect(name: str, facts: _Facts, found: list[Usage], depth: int) -> None:
-    found += (Usage("mount", name, place) for device, place in facts.mounts if device == name)
-    if name in facts.swaps:
+def _collect(name: str, table: UsageTable, found: list[Usage], depth: int) -> None:
+    found += (Usage("mount", name, place) for device, place in table.mounts if device == name)
+    if name in table.swaps:
         found.append(Usage("swap", name, name))
-    found += (Usage("loop", name, loop) for loop, backing in facts.loops if backing == name)
+    found += (Usage("loop", name, loop) for loop, backing in table.loops if backing == name)
     for holder in _entries(f"{BY_NAME}/{name}/holders"):
         label = _optional(f"{BY_NAME}/{holder}/dm/name")
         found.append(Usage("holder", name, f"{holder} ({label})" if label else holder))
         if depth:
-            _collect(holder, facts, found, depth - 1)
+            _collect(holder, table, found, depth - 1)
 
 
 def family(identity: BlockIdentity) -> tuple[BlockIdentity, ...]:
     """Return the device, its disk, the disk's partitions if it is the whole disk, and every device that those are made of."""
     found: dict[str, BlockIdentity] = {}
-    waiting = [identity.name, identity.disk, *partitions(identity)]
+    waiting = [identity, *filter(None, map(by_name, partitions(identity)))]
     while waiting:
-        name = waiting.pop()
-        device = None if name in found else by_name(name)
-        if device is not None:
+        device = waiting.pop()
+        if device.name not in found:
             found[device.name] = device
-            waiting += [device.disk, *_entries(f"{BY_NAME}/{device.disk}/slaves")]
+            below = (device.disk, *_entries(f"{BY_NAME}/{device.disk}/slaves"))
+            waiting += filter(None, map(by_name, (name for name in below if name not in found)))
     return tuple(found.values())
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Literal
 
-    from daos_bindings.linux.mounts import Mount
+    from daos_bindings.linux.block import UsageTable
     from daos_bindings.linux.nvme_controller import Namespace
     from daos_bindings.linux.pci import PciFunction, Scan
 
@@ -69,26 +69,23 @@ def group_shared(function: PciFunction) -> Fault | None:
     return Fault(codes.NVME_GROUP_SHARED, object=address, address=address, group=function.iommu_group, members=members)
 
 
-def of_function(function: PciFunction, scan: Scan, mounts: Iterable[Mount]) -> tuple[Reason, ...]:
+def of_function(function: PciFunction, scan: Scan, table: UsageTable) -> tuple[Reason, ...]:
     """List what sysfs knows to use a controller's namespaces, their partitions and what is stacked on them.
 
     For a VMD: what uses the controllers behind it, because they come and go with it.  Empty for a controller that the kernel's
     driver does not have.  A plain open, even for writing, does not show.
 
     :param scan: that the function is from.
-    :raises OSError: if sysfs or /proc/swaps cannot be read.
-    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
+    :raises OSError: if sysfs cannot be read.
     """
-    listed = tuple(mounts)
-    roots = block.root_disks(listed)
     found: list[Reason] = []
     for namespace in _namespaces(function, scan):
         identity = block.by_name(namespace.name)
         if identity is None:
             continue
-        if identity.disk in roots:
+        if identity.disk in table.roots:
             found.append(Reason("root", namespace.name, ""))
-        found += (_reason(usage) for usage in block.usage(identity, listed))
+        found += (_reason(usage) for usage in block.usage(identity, table))
     return tuple(found)
 
 

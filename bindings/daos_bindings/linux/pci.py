@@ -71,8 +71,6 @@ class PciFunction(msgspec.Struct, frozen=True):
     directory: str
     vendor: int
     device: int
-    subsystem_vendor: int
-    subsystem_device: int
     pci_class: int
     driver: str
     driver_override: str
@@ -165,8 +163,6 @@ def _function(kernel: str, address: PciAddress, directory: str, ids: tuple[int, 
         directory=directory,
         vendor=vendor,
         device=device,
-        subsystem_vendor=attributes.hexadecimal(f"{directory}/subsystem_vendor"),
-        subsystem_device=attributes.hexadecimal(f"{directory}/subsystem_device"),
         pci_class=pci_class,
         driver=attributes.link(f"{directory}/driver"),
         driver_override=read_override(directory),

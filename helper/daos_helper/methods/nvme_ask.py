@@ -17,12 +17,12 @@ from msgspec import DecodeError, Meta, Struct, to_builtins
 from msgspec.msgpack import Decoder, encode
 
 from daos_bindings.linux.kernelfiles import MalformedError
+from daos_bindings.linux.parallel import spread
 from daos_bindings.linux.pci import PciFunction
 from daos_bindings.nvme import admin, kernel, structures
 from daos_bindings.nvme.admin import AdminError, Handle
 from daos_helper.context import Context
 from daos_helper.methods import nvme_machine as machine
-from daos_helper.parallel import spread
 from daos_helper.privileges import ASK_CONTROLLER, READ_ANSWERS
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from daos_bindings.linux import inuse, modules, vfio
 from daos_bindings.linux.binding import Goal
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_helper.context import Context
@@ -150,13 +151,14 @@ def _all_names(function: PciFunction, scan: Scan) -> frozenset[str]:
 def _judge(candidates: Sequence[Candidate], request: BdevBind, scan: Scan, owner: int, context: Context) -> Work[None]:
     """Find what else speaks against each: use, and content."""
     with ExitStack() as stack:
+        table = machine.usage_table()
         opened: list[tuple[Candidate, Device]] = []
         for one in candidates:
             if not one.goes:
                 continue
             try:
-                _check(one.function, request, scan, owner, context)
-                opened += ((one, device) for device in machine.open_namespaces(one.function, scan, context, stack))
+                _check(one.function, request, scan, table, owner, context)
+                opened += ((one, device) for device in machine.open_namespaces(one.function, scan, table, context, stack))
             except Fault as fault:
                 one.fault = fault
             except OSError as error:
@@ -173,7 +175,7 @@ def _judge(candidates: Sequence[Candidate], request: BdevBind, scan: Scan, owner
                 one.fault = context.file.refuse(what, context.file.device_line(context.policy, address), address)
 
 
-def _check(function: PciFunction, request: BdevBind, scan: Scan, owner: int, context: Context) -> None:
+def _check(function: PciFunction, request: BdevBind, scan: Scan, table: UsageTable, owner: int, context: Context) -> None:
     """Refuse what cannot be bound, or only because the policy names it.
 
     :raises Fault: 2005 (nobody can look into it), 311 (no IOMMU), 2122 (in use), 2150 (driver, VMD).
@@ -196,7 +198,7 @@ def _check(function: PciFunction, request: BdevBind, scan: Scan, owner: int, con
         for behind in scan.behind(function):
             if behind.driver != machine.KERNEL_DRIVER:
                 machine.check_taken(behind, context)
-        machine.check_unused(function, scan, context)
+        machine.check_unused(function, scan, table, context)
     else:
         raise machine.unusable(function, f"the driver {function.driver} has it", "find out who needs it, and unbind it from that driver")
 

@@ -87,12 +87,7 @@ def _act(bindings: binding.Bindings, count: int, io: WorkerIO) -> Built:
         finished += 1
         io.progress(finished, count, "controllers", f"{outcome.address}: {outcome.after}")
 
-    try:
-        outcomes = bindings.act(report, threads=min(BIND_DRIVER.threads, count))
-    except RuntimeError:  # the system has no more threads; what was done already is found to be so
-        finished = 0
-        outcomes = bindings.act(report)
-    return {"outcomes": to_builtins(outcomes)}
+    return {"outcomes": to_builtins(bindings.act(report, threads=BIND_DRIVER.threads))}
 
 
 def _subject(goals: Sequence[Goal]) -> str:

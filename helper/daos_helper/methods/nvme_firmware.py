@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from daos_bindings.linux import block, mounts
+from daos_bindings.linux.parallel import spread
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import firmware
 from daos_bindings.nvme.admin import AdminError, Handle
@@ -21,7 +21,6 @@ from daos_helper.context import Context
 from daos_helper.methods import nvme_ask
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.methods.nvme_ask import Known
-from daos_helper.parallel import spread
 from daos_helper.privileges import UPDATE_FIRMWARE
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -104,7 +103,7 @@ def _unreachable(function: PciFunction) -> Fault:
 
 def _refused(functions: Sequence[PciFunction], scan: Scan, context: Context) -> dict[str, Fault]:
     """Return why controllers get no new firmware, by the kernel's address: denied, or the system itself was started from them."""
-    roots = block.root_disks(mounts.read())
+    roots = machine.usage_table().roots
     found: dict[str, Fault] = {}
     for one in functions:
         try:

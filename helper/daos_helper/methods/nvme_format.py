@@ -14,13 +14,14 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from daos_bindings.linux.block import UsageTable
+from daos_bindings.linux.parallel import spread
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import wipe
 from daos_helper.context import Context
 from daos_helper.device import Device, Probed, check_free, held_exclusively, probe_all, udev_lock
 from daos_helper.methods import nvme_ask, nvme_format_spdk, nvme_seen, nvme_spdk
 from daos_helper.methods import nvme_machine as machine
-from daos_helper.parallel import spread
 from daos_helper.privileges import WIPE_NAMESPACE
 from daos_helper.steps import Built, Step, Work, WorkerIO, perform
 from daos_pbin import codes
@@ -97,9 +98,10 @@ def _by_kernel(functions: Sequence[PciFunction], request: BdevFormat, context: C
     scan = yield from nvme_seen.shown([targets[kernel].function for kernel in expected], expected)
     with ExitStack() as stack:
         claims: dict[tuple[int, int], int] = {}
+        table = machine.usage_table()
         for target in targets.values():
             if target.fault is None:
-                _open(target, scan, claims, context, stack)
+                _open(target, scan, table, claims, context, stack)
         going = [target for target in targets.values() if target.fault is None]
         yield from _check_content(going, request, context)
         going = [target for target in going if target.fault is None]
@@ -108,7 +110,9 @@ def _by_kernel(functions: Sequence[PciFunction], request: BdevFormat, context: C
     return [target.row(results.get(places.get(kernel, -1), {})) for kernel, target in targets.items()]
 
 
-def _open(target: Target, scan: Scan, claims: dict[tuple[int, int], int], context: Context, stack: ExitStack) -> None:
+def _open(
+    target: Target, scan: Scan, table: UsageTable, claims: dict[tuple[int, int], int], context: Context, stack: ExitStack
+) -> None:
     """Open and claim every namespace of a controller that is found free.
 
     :param claims: what is claimed already, by number: both controllers of a drive with two ports have the same namespaces.
@@ -122,8 +126,8 @@ def _open(target: Target, scan: Scan, claims: dict[tuple[int, int], int], contex
         hidden = nvme_seen.hidden(function, frozenset(target.known))
         if hidden is not None:
             raise hidden
-        for device, number in zip(machine.open_namespaces(function, scan, context, stack), spaces, strict=True):
-            check_free(device)
+        for device, number in zip(machine.open_namespaces(function, scan, table, context, stack), spaces, strict=True):
+            check_free(device, table=table)
             target.devices[number] = device
             if device.number not in claims:
                 stack.enter_context(udev_lock(device))

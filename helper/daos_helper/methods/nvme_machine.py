@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from daos_bindings.linux import block, inuse, mounts, nvme_controller, pci, pci_address, vfio
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.spdk import locks
@@ -147,13 +148,19 @@ def is_named(function: PciFunction, context: Context) -> bool:
     return names_function(context.policy.devices_allow, names(function) | ({function.vmd} if function.vmd else set()))
 
 
-def check_unused(function: PciFunction, scan: Scan, context: Context) -> None:
+def usage_table() -> UsageTable:
+    """Read what is used now."""
+    with strictly():
+        return UsageTable(mounts.read())
+
+
+def check_unused(function: PciFunction, scan: Scan, table: UsageTable, context: Context) -> None:
     """Refuse a controller that anybody uses, whatever the driver.
 
     :raises Fault: 2122.
     """
     with strictly():
-        reasons = inuse.of_function(function, scan, mounts.read()) or inuse.exclusively_open(function, scan)
+        reasons = inuse.of_function(function, scan, table) or inuse.exclusively_open(function, scan)
     fault = inuse.in_use(function, reasons)
     if fault is not None:
         raise fault
@@ -210,15 +217,15 @@ def _group_is_open(group: int) -> bool:
     return False
 
 
-def uses(function: PciFunction, scan: Scan, context: Context) -> tuple[str, ...]:
+def uses(function: PciFunction, scan: Scan, table: UsageTable, context: Context) -> tuple[str, ...]:
     """Say what is known to use a controller; opens nothing."""
     with strictly():
-        reasons = tuple(str(reason) for reason in inuse.of_function(function, scan, mounts.read()))
+        reasons = tuple(str(reason) for reason in inuse.of_function(function, scan, table))
     driver = driven_by(function, context)
     return (*reasons, driver) if driver else reasons
 
 
-def open_namespaces(function: PciFunction, scan: Scan, context: Context, stack: ExitStack) -> list[Device]:
+def open_namespaces(function: PciFunction, scan: Scan, table: UsageTable, context: Context, stack: ExitStack) -> list[Device]:
     """Open the block devices of a controller, or of those behind a VMD, for reading; ask the policy about each.
 
     :raises Fault: 2101 (the disk of ``/``), 2102 (one is gone), 2005 (policy).
@@ -226,7 +233,7 @@ def open_namespaces(function: PciFunction, scan: Scan, context: Context, stack: 
     found: list[Device] = []
     for one in (function, *scan.behind(function)):
         for space in one.controller.namespaces if one.controller is not None else ():
-            device = opened(space.path, context.policy, context.file, missing=codes.STORAGE_DEVICE_NOT_BLOCK)
+            device = opened(space.path, context.policy, context.file, missing=codes.STORAGE_DEVICE_NOT_BLOCK, table=table)
             found.append(stack.enter_context(device))
     return found
 

@@ -17,6 +17,9 @@ from daos_helper.steps import Work
 from daos_pbin.faults import Fault
 from daos_pbin.nvme_messages import BdevScan, BdevScanResult, ScannedController, Source, WireFault
 
+Uses = dict[str, tuple[str, ...]]
+"""What uses each controller, by the kernel's address."""
+
 
 def scan(request: BdevScan, context: Context) -> Work[BdevScanResult]:
     """Describe what was asked for, in the order of addresses; what is not there is a row with a fault."""
@@ -26,18 +29,19 @@ def scan(request: BdevScan, context: Context) -> Work[BdevScanResult]:
     found = machine.read() if waiting else before
     functions, absent = machine.chosen(found, request.devices, vmd=request.vmd)
     rows = [ScannedController(text, "", fault=WireFault.of(machine.missing(text, vmd=request.vmd))) for text in absent]
-    rows += yield from _by_kernel([one for one in functions if one.driver == machine.KERNEL_DRIVER], request, found, context)
-    rows += yield from _by_spdk([one for one in functions if one.driver in machine.USER_DRIVERS], request, found, context)
+    table = machine.usage_table()
+    used = {one.kernel: machine.uses(one, found, table, context)[:64] for one in functions}
+    rows += yield from _by_kernel([one for one in functions if one.driver == machine.KERNEL_DRIVER], request, used, context)
+    rows += yield from _by_spdk([one for one in functions if one.driver in machine.USER_DRIVERS], request, found, used, context)
     for one in functions:
         if one.driver not in machine.DRIVERS:
-            rows.append(_row(one, found, context, fault=WireFault.of(machine.out_of_reach(one))))
+            rows.append(_row(one, used, fault=WireFault.of(machine.out_of_reach(one))))
     return BdevScanResult(tuple(sorted(rows, key=lambda row: row.address)), _notes(found, request))
 
 
 def _row(
-    function: PciFunction, scan: Scan, context: Context, *, source: Source = "none", answer: ScannedController | None = None,
-    fault: WireFault | None = None,
-) -> ScannedController:  # fmt: skip
+    function: PciFunction, used: Uses, *, source: Source = "none", answer: ScannedController | None = None, fault: WireFault | None = None
+) -> ScannedController:
     """Return the row of a function: what sysfs knows of it, and what it said itself."""
     endpoint = function.address.vmd_endpoint or function.vmd
     return ScannedController(
@@ -49,22 +53,24 @@ def _row(
         vmd_endpoint=endpoint,
         source=source,
         record=answer.record if answer else None,
-        in_use=machine.uses(function, scan, context)[:64],
+        in_use=used[function.kernel],
         fault=answer.fault if answer else fault,
     )
 
 
-def _by_kernel(functions: Sequence[PciFunction], request: BdevScan, scan: Scan, context: Context) -> Work[list[ScannedController]]:
+def _by_kernel(functions: Sequence[PciFunction], request: BdevScan, used: Uses, context: Context) -> Work[list[ScannedController]]:
     known = yield from nvme_ask.ask(functions, context, health=request.health)
     rows = []
     for one in functions:
         said = known[one.kernel]
         answer = ScannedController(str(one.address), one.kernel, record=said.record, fault=said.fault)
-        rows.append(_row(one, scan, context, source="kernel", answer=answer))
+        rows.append(_row(one, used, source="kernel", answer=answer))
     return rows
 
 
-def _by_spdk(functions: Sequence[PciFunction], request: BdevScan, scan: Scan, context: Context) -> Work[list[ScannedController]]:
+def _by_spdk(
+    functions: Sequence[PciFunction], request: BdevScan, scan: Scan, used: Uses, context: Context
+) -> Work[list[ScannedController]]:
     """Ask SPDK, keeping out of the way of whoever gives the same controllers another driver meanwhile."""
     rows: list[ScannedController] = []
     free: list[PciFunction] = []
@@ -74,7 +80,7 @@ def _by_spdk(functions: Sequence[PciFunction], request: BdevScan, scan: Scan, co
             try:
                 locks.append(context.run.lock(f"pci:{one.kernel}"))
             except Fault as fault:
-                rows.append(_row(one, scan, context, fault=WireFault.of(fault)))
+                rows.append(_row(one, used, fault=WireFault.of(fault)))
             else:
                 free.append(one)
         answers, faults = yield from nvme_spdk.scan(nvme_spdk.by_driver(free), context, vmd=request.vmd, health=request.health)
@@ -84,9 +90,9 @@ def _by_spdk(functions: Sequence[PciFunction], request: BdevScan, scan: Scan, co
     by_address = {answer.address: answer for answer in answers}
     for one in free:
         if str(one.address) in faults:
-            rows.append(_row(one, scan, context, fault=WireFault.of(faults[str(one.address)])))
+            rows.append(_row(one, used, fault=WireFault.of(faults[str(one.address)])))
         elif str(one.address) in by_address:
-            rows.append(_row(one, scan, context, source="spdk", answer=by_address.pop(str(one.address))))
+            rows.append(_row(one, used, source="spdk", answer=by_address.pop(str(one.address))))
     return [*rows, *(_behind(answer, scan) for answer in by_address.values())]
 
 

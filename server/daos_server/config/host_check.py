@@ -220,7 +220,7 @@ def _uses(path: str, own: str) -> list[str]:
     try:
         number = os.stat(path).st_rdev
         identity = block.by_number(os.major(number), os.minor(number))
-        found = () if identity is None else block.usage(identity, mounts.read())
+        found = () if identity is None else block.usage(identity, block.UsageTable(mounts.read()))
     except (OSError, ValueError):
         return []
     words = {"mount": "is mounted on", "swap": "is swapped on", "holder": "is held by", "loop": "is the file of"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux import inuse, mounts, pci_address
+from daos_bindings.linux.block import UsageTable
 from daos_server.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def looked_at(machine: Machine, setting: Setting) -> tuple[PciFunction, ...]:
 
 def uses(machine: Machine, function: PciFunction) -> tuple[str, ...]:
     """Return in words what the system uses a controller, or what is behind a VMD, for now."""
-    return tuple(map(str, inuse.of_function(function, machine.pci, mounts.read())))
+    return tuple(map(str, inuse.of_function(function, machine.pci, UsageTable(mounts.read()))))
 
 
 def check(machine: Machine, setting: Setting, used: Callable[[Machine, PciFunction], tuple[str, ...]] = uses) -> Iterator[Finding]:

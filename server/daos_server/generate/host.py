@@ -76,14 +76,13 @@ def _read_facts(options: GenerateOptions) -> MachineFacts:
 
 def in_use(mounts: Iterable[Mount]) -> Callable[[str], str]:
     """Return a function that says of a disk, by the kernel's name, what it is used for; empty if for nothing."""
-    listed = tuple(mounts)
-    root = block.root_disks(listed)
+    table = block.UsageTable(mounts)
 
     def use(disk: str) -> str:
-        if disk in root:
+        if disk in table.roots:
             return "holds the root file system"
         device = block.by_name(disk)
-        return use_text(block.usage(device, listed)) if device else ""
+        return use_text(block.usage(device, table)) if device else ""
 
     return use
 
@@ -98,14 +97,13 @@ def use_text(holds: Iterable[Usage]) -> str:
 
 
 def _pmem(mounts: Iterable[Mount]) -> tuple[tuple[Pmem, ...], tuple[LeftOut, ...]]:
-    listed = tuple(mounts)
-    root = block.root_disks(listed)
+    table = block.UsageTable(mounts)
     free: list[Pmem] = []
     left_out: list[LeftOut] = []
     for device in block.list_devices():
         if block.driver_kind(device.name) != "pmem" or device.is_partition:
             continue
-        why = pmem_use(device, block.usage(device, listed), in_root=device.disk in root)
+        why = pmem_use(device, block.usage(device, table), in_root=device.disk in table.roots)
         if why:
             left_out.append(LeftOut(device=device.path, why=f"it {why}"))
         else:

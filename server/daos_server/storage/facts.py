@@ -269,7 +269,7 @@ def _used(device: str, number: int) -> Fault | None:
     """Return fault 2100 for a device that is in use: the engine writes to all of it."""
     with kernel_files():
         identity = block.by_number(os.major(number), os.minor(number))
-        for usage in () if identity is None else block.usage(identity, mounts.read()):
+        for usage in () if identity is None else block.usage(identity, block.UsageTable(mounts.read())):
             found = f"{usage.kind} {kernelfiles.printable(usage.detail)} on {usage.device}"
             return Fault(codes.STORAGE_DEVICE_IN_USE, object=device, device=device, found=found)
     return None

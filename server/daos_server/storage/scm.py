@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from daos_bindings.linux import block, kernelfiles, mounts, numa
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from daos_pbin.envelope import Progress
     from daos_pbin.pmem import Namespace
     from daos_pbin.pmem_messages import ScmPrepareResult, ScmScanResult
+    from daos_server.config.model import EngineConfig, ServerConfig
     from daos_server.plan.steps import Step
     from daos_server.plan.wanted import Wanted
     from daos_server.storage.commands import Context
     from daos_server.storage.facts import Helper
     from daos_server.storage.report import Reporter
+
+    OnProgress = Callable[[Progress], None]
 
 LOOK_S = 600.0
 """Seconds that looking may take: libipmctl asks every module, which can take minutes."""
@@ -38,8 +42,11 @@ CPUS = "/sys/devices/system/cpu"
 NO_RANK = 2**32 - 1
 """The rank of what no engine has yet."""
 MIB = 1 << 20
-RESERVED = 1024 * MIB + 16 * MIB + MIB
-"""What of a file system an engine keeps for itself: its own metadata, the control plane's, and the file system's."""
+METADATA_MIB = 1024
+"""What an engine keeps for its own metadata if its environment does not say ``METADATA_VARIABLE``."""
+METADATA_VARIABLE = "DAOS_MD_CAP"
+CONTROL_MIB = 16
+FILE_SYSTEM_MIB = 1
 USES: Mapping[str, str] = {
     "mount": "mounted on {detail}",
     "swap": "swap space",
@@ -52,22 +59,23 @@ USES: Mapping[str, str] = {
 # Asking the helper
 
 
-async def look(ctx: Context, socket: int | None, reporter: Reporter) -> ScmScanResult:
+async def look(ctx: Context, socket: int | None, reporter: Reporter, on_progress: OnProgress) -> ScmScanResult:
     """Return what there is.
 
+    :param on_progress: called with how far it is.
     :raises Fault: what the helper's start, or the request, fails with.
     """
     async with ctx.helper(reporter) as helper:
-        return await helper.call(ScmScan(socket=socket), deadline_s=LOOK_S)
+        return await helper.call(ScmScan(socket=socket), deadline_s=LOOK_S, on_progress=on_progress)
 
 
-async def foresee(ctx: Context, request: ScmPrepare, reporter: Reporter) -> ScmPrepareResult:
+async def foresee(ctx: Context, request: ScmPrepare, reporter: Reporter, on_progress: OnProgress) -> ScmPrepareResult:
     """Return what a request would do; raises as ``look``."""
     async with ctx.helper(reporter) as helper:
-        return await helper.call(_only_planned(request), deadline_s=LOOK_S)
+        return await helper.call(_only_planned(request), deadline_s=LOOK_S, on_progress=on_progress)
 
 
-async def change(ctx: Context, request: ScmPrepare, reporter: Reporter, on_progress: Callable[[Progress], None]) -> ScmPrepareResult:
+async def change(ctx: Context, request: ScmPrepare, reporter: Reporter, on_progress: OnProgress) -> ScmPrepareResult:
     """Do what a request says; raises as ``look``, and 2010 if another storage command is running."""
     with only_one(ctx.installation.state_dir):
         async with ctx.helper(reporter) as helper:
@@ -115,14 +123,15 @@ class Seen(NamedTuple):
     mounts: dict[str, dict[str, object]]
 
 
-def seen(namespaces: Sequence[Namespace]) -> Seen:
+def seen(namespaces: Sequence[Namespace], config: ServerConfig | None = None) -> Seen:
     """Look at what the block devices of namespaces are used for.
 
+    :param config: says how much of each file system its engine keeps for itself.
     :raises Fault: 2113 if /proc or /sys cannot be read.
     """
     found = Seen({}, {})
     with kernel_files():
-        table = mounts.read()
+        table = block.UsageTable(mounts.read())
         for one in namespaces:
             device = block.by_name(one.blockdev) if one.blockdev else None
             holds = () if device is None else block.usage(device, table)
@@ -130,7 +139,7 @@ def seen(namespaces: Sequence[Namespace]) -> Seen:
                 found.uses[one.dev] = "; ".join(dict.fromkeys(map(_words, holds)))
             mounted = next((hold.detail for hold in holds if hold.kind == "mount" and hold.device == one.blockdev), "")
             if mounted:
-                found.mounts[one.dev] = mount_json(f"/dev/{one.blockdev}", mounted)
+                found.mounts[one.dev] = mount_json(f"/dev/{one.blockdev}", mounted, config)
     return found
 
 
@@ -138,11 +147,27 @@ def _words(hold: Usage) -> str:
     return USES.get(hold.kind, f"{hold.kind} {{detail}}").format(detail=kernelfiles.printable(hold.detail))
 
 
-def mount_json(device: str, path: str) -> dict[str, object]:
-    """Return a mount as tools know it; sizes are 0 if the file system does not tell them.
+def reserved(config: ServerConfig | None, device: str, path: str) -> int:
+    """Return how many bytes of a mounted file system are not for data: metadata of its engine, the control plane and the file system.
 
-    What an engine can use is reckoned with the usual size of its own metadata.
+    Without a configuration, or for a file system of none of its engines, the engine's are ``METADATA_MIB``.
     """
+    engine = next((one for one in config.engines if _has_scm(one, device, path)), None) if config is not None else None
+    if config is None or engine is None:
+        return (METADATA_MIB + CONTROL_MIB + FILE_SYSTEM_MIB) * MIB
+    value = engine.environment.get(METADATA_VARIABLE, "")
+    metadata = int(value) if re.fullmatch("[0-9]{1,9}", value) else METADATA_MIB
+    control = CONTROL_MIB if config.control_metadata.path in ("", path) else 0
+    return (metadata + control + FILE_SYSTEM_MIB) * MIB
+
+
+def _has_scm(engine: EngineConfig, device: str, path: str) -> bool:
+    tier = engine.scm_tier
+    return tier is not None and (tier.scm_mount == path or device in tier.scm_list)
+
+
+def mount_json(device: str, path: str, config: ServerConfig | None = None) -> dict[str, object]:
+    """Return a mount as tools know it; sizes are 0 if the file system does not tell them."""
     try:
         status = os.statvfs(path)
         total, available = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
@@ -156,7 +181,7 @@ def mount_json(device: str, path: str) -> dict[str, object]:
         "rank": NO_RANK,
         "total_bytes": total,
         "avail_bytes": available,
-        "usable_bytes": max(available - RESERVED, 0),
+        "usable_bytes": max(available - reserved(config, device, path), 0),
     }
 
 
@@ -181,7 +206,7 @@ async def plan_prepare(ctx: Context, wanted: Wanted, helper: Helper, *, force: b
     return ((), (*there, part)) if isinstance(part, Standing) else ((part,), there)
 
 
-async def run_prepare(step: scm.PreparePmem, helper: Helper, on_progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
+async def run_prepare(step: scm.PreparePmem, helper: Helper, on_progress: OnProgress) -> tuple[Outcome, str]:
     """Run a step, and return how it ended and what is to be said about it.
 
     :raises Fault: what the helper stopped at; 204 if devices that the configuration names are still not there.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daos_bindings.linux import attributes, inuse, mounts, pci
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.kernelfiles import printable
 from daos_pbin import codes
 from daos_pbin.faults import Fault
@@ -18,7 +19,6 @@ from daos_server.storage.host_facts import kernel_files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from daos_bindings.linux.mounts import Mount
     from daos_bindings.linux.pci import PciFunction, Scan
     from daos_pbin.nvme import ControllerRecord
     from daos_pbin.nvme_messages import BdevScanResult, ScannedController
@@ -38,12 +38,12 @@ def read(sysfs: str = pci.SYSFS, nodes: str = NODES) -> dict[str, Ssd]:
     :raises Fault: 2113 if /sys or /proc cannot be read.
     """
     with kernel_files():
-        scan, table = pci.scan(sysfs), mounts.read()
+        scan, table = pci.scan(sysfs), UsageTable(mounts.read())
         functions = sorted((*scan.controllers, *scan.vmds), key=lambda function: function.address)
         return {str(function.address): _ssd(function, scan, table, nodes) for function in functions}
 
 
-def _ssd(function: PciFunction, scan: Scan, table: Iterable[Mount], nodes: str) -> Ssd:
+def _ssd(function: PciFunction, scan: Scan, table: UsageTable, nodes: str) -> Ssd:
     shared = ", ".join(f"{member.address} ({member.driver})" for member in function.blocking)
     vmd = next((str(one.address) for one in scan.vmds if function.vmd and one.kernel == function.vmd), "")
     return Ssd(

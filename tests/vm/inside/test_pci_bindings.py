@@ -19,6 +19,7 @@ from vmlab.disks import cleaned
 
 from daos_bindings.linux import binding, inuse, modules, mounts, pci, privileges, remembered, sysfs, vfio
 from daos_bindings.linux.binding import Goal, Outcome
+from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.pci import PciFunction
 from daos_pbin import codes
@@ -295,12 +296,12 @@ def test_uses_are_told_with_their_reasons(tmp_path: Path) -> None:
         part = Path(f"/sys/class/block/{os.path.basename(paths[2])}p1")
         changed.until(part.exists)
 
-        found = [[(one.kind, one.detail) for one in inuse.of_function(function, scan, mounts.read())] for function in four]
+        found = [[(one.kind, one.detail) for one in inuse.of_function(function, scan, UsageTable(mounts.read()))] for function in four]
         assert found == [[("mount", str(place))], [("swap", "")], [("partition", part.name)], []]
         assert [bool(inuse.exclusively_open(function, scan)) for function in four] == [True, True, False, False]
     run("/sbin/blockdev", "--rereadpt", paths[2])
     assert not part.exists()
-    assert [inuse.of_function(function, scan, mounts.read()) for function in four] == [()] * 4
+    assert [inuse.of_function(function, scan, UsageTable(mounts.read())) for function in four] == [()] * 4
 
 
 @pytest.mark.guest("uio")
