@@ -44,8 +44,6 @@ HEAD: Final = 4096
 """Bytes at the beginning that a wiped NVMe namespace has zeros in."""
 PROBE_S: Final = 30.0
 """Seconds that all devices of one probe are given together."""
-PROBERS: Final = 2
-"""Devices that are probed at the same time, unless some hang: looking for signatures is computing."""
 BLOBSTORE: Final = "spdk_blobstore"
 """What SPDK leaves on an SSD that DAOS uses."""
 RECORD_LIFE_S: Final = 24 * 3600
@@ -350,9 +348,13 @@ class ProbedRows(Struct, frozen=True, forbid_unknown_fields=True):
     found: Annotated[tuple[tuple[int, Probed], ...], Meta(max_length=4096)]
 
 
-def probe_all(devices: Sequence[Device], subject: str) -> Work[dict[int, Probed]]:
-    """Probe many devices at the same time; return what was found by place in the list.  One that is missing did not answer."""
-    return (yield from _probe_parts([(device.descriptor, device.identity.size_bytes, 0) for device in devices], subject))
+def probe_all(devices: Sequence[Device], subject: str, *, edge: int = EDGE) -> Work[dict[int, Probed]]:
+    """Probe many devices at the same time; return what was found by place in the list.  One that is missing did not answer.
+
+    :param edge: bytes at each end that must be zero for a device without a signature to be empty; ``HEAD`` is enough where
+        ``is_wiped`` decides.
+    """
+    return (yield from _probe_parts([(device.descriptor, device.identity.size_bytes, 0) for device in devices], subject, edge))
 
 
 def probe_copies(file: int, copies: Sequence[tuple[int, int]], subject: str) -> Work[dict[int, Probed]]:
@@ -360,20 +362,20 @@ def probe_copies(file: int, copies: Sequence[tuple[int, int]], subject: str) -> 
 
     :param copies: where each begins, and its size, in bytes.
     """
-    return (yield from _probe_parts([(file, size, offset) for offset, size in copies], subject))
+    return (yield from _probe_parts([(file, size, offset) for offset, size in copies], subject, EDGE))
 
 
-def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[dict[int, Probed]]:
+def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str, edge: int) -> Work[dict[int, Probed]]:
     if not parts:
         return {}
-    from daos_bindings.linux.parallel import spread  # here: who probes one device does without threads
+    from daos_bindings.linux.parallel import FEW, spread  # here: who probes one device does without threads
 
     def run(_io: WorkerIO) -> Built:
         found: dict[int, Built] = {}
 
         def one(place: int) -> Built | None:
             try:
-                return _probe(*parts[place])
+                return _probe(*parts[place], edge)
             except OSError:
                 return None  # it is gone, or cannot be read
 
@@ -381,7 +383,7 @@ def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[di
             if built is not None:
                 found[place] = built
 
-        spread(len(parts), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done, first=PROBERS)
+        spread(len(parts), one, threads=PROBE_NAMESPACES.threads, seconds=PROBE_S, done=done, first=FEW)
         return {"found": [[place, built] for place, built in found.items()]}
 
     keep = tuple(dict.fromkeys(descriptor for descriptor, _, _ in parts))
@@ -389,7 +391,7 @@ def _probe_parts(parts: Sequence[tuple[int, int, int]], subject: str) -> Work[di
     return dict(rows.found)
 
 
-def _probe(descriptor: int, size: int, offset: int = 0) -> Built:
+def _probe(descriptor: int, size: int, offset: int = 0, edge: int = EDGE) -> Built:
     """Probe what is in a file from an offset on; in a device that is 0."""
     from daos_bindings.linux import signatures  # loads libblkid: in the worker, after the drop
 
@@ -397,16 +399,16 @@ def _probe(descriptor: int, size: int, offset: int = 0) -> Built:
         {"type": one.type[:256], "usage": one.usage[:256], "label": one.label[:256], "uuid": one.uuid[:256]}
         for one in signatures.probe(descriptor, offset=offset, size=size)[:64]
     ]
-    if not found and not _is_blank(descriptor, size, offset):
+    if not found and not _is_blank(descriptor, size, offset, edge):
         found = [{"type": UNKNOWN, "usage": "", "label": "", "uuid": ""}]
     zeroed = not any(os.pread(descriptor, HEAD, offset))
     settled, used = _read_superblock(descriptor, offset)
     return {"signatures": found, "settled": settled, "zeroed": zeroed, "used": used}
 
 
-def _is_blank(descriptor: int, size: int, offset: int) -> bool:
+def _is_blank(descriptor: int, size: int, offset: int, edge: int) -> bool:
     """Tell whether both ends of the device are zero: plain encryption and raw databases have no signature, and are not empty."""
-    edge = min(EDGE, size)
+    edge = min(edge, size)
     zeros = bytes(edge)
     return all(zeros.startswith(os.pread(descriptor, edge, offset + start)) for start in (0, size - edge))
 

@@ -196,12 +196,21 @@ def usage(identity: BlockIdentity, table: UsageTable) -> tuple[Usage, ...]:
 
     :raises OSError: if sysfs cannot be read.
     """
+    if identity.is_partition:
+        found: list[Usage] = []
+        for name in (identity.name, identity.disk):
+            _collect(name, table, found, DEPTH)
+        return tuple(dict.fromkeys(found))
+    return usage_of_disk(identity.name, table)
+
+
+def usage_of_disk(name: str, table: UsageTable) -> tuple[Usage, ...]:
+    """As ``usage``, of the whole disk of that name; empty if there is none."""
     found: list[Usage] = []
-    for part in partitions(identity):
-        found.append(Usage("partition", identity.name, part))
+    for part in _partitions(name):
+        found.append(Usage("partition", name, part))
         _collect(part, table, found, DEPTH)
-    for name in dict.fromkeys((identity.name, identity.disk)):
-        _collect(name, table, found, DEPTH)
+    _collect(name, table, found, DEPTH)
     return tuple(dict.fromkeys(found))
 
 
@@ -248,11 +257,13 @@ def family(identity: BlockIdentity) -> tuple[BlockIdentity, ...]:
 
 def partitions(identity: BlockIdentity) -> tuple[str, ...]:
     """Return the kernel names of a whole disk's partitions; none for a partition."""
-    if identity.is_partition:
-        return ()
-    directory = f"{BY_NAME}/{identity.name}"
+    return () if identity.is_partition else _partitions(identity.name)
+
+
+def _partitions(disk: str) -> tuple[str, ...]:
+    directory = f"{BY_NAME}/{disk}"
     # A partition's name is its disk's with something behind it.
-    names = (name for name in _entries(directory) if name.startswith(identity.name))
+    names = (name for name in _entries(directory) if name.startswith(disk))
     return tuple(name for name in names if os.path.exists(f"{directory}/{name}/partition"))
 
 

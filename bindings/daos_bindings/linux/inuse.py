@@ -80,12 +80,9 @@ def of_function(function: PciFunction, scan: Scan, table: UsageTable) -> tuple[R
     """
     found: list[Reason] = []
     for namespace in _namespaces(function, scan):
-        identity = block.by_name(namespace.name)
-        if identity is None:
-            continue
-        if identity.disk in table.roots:
+        if namespace.name in table.roots:
             found.append(Reason("root", namespace.name, ""))
-        found += (_reason(usage) for usage in block.usage(identity, table))
+        found += (_reason(usage) for usage in block.usage_of_disk(namespace.name, table))
     return tuple(found)
 
 

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 STACK_BYTES = 512 * 1024
 """Of a thread: address space may be limited."""
+FEW = 2
+"""Threads to begin with for work that computes as much as it waits: after a fork, each more makes all of them slower."""
 SLOW_S = 0.25
 """Seconds without any result after which another thread is added."""
 
@@ -30,8 +32,8 @@ def spread(
     Who calls this must leave with ``os._exit`` soon, as workers do: threads that hang are never waited for.
 
     :param threads: how many at most; fewer, and none at all, if the system has no more.
-    :param first: how many to begin with; 0 for all at once, as suits work that waits.  One is added whenever nothing is finished for a
-        while: work that computes goes slower the more threads there are, and a device that hangs must not stop it.
+    :param first: how many to begin with, such as ``FEW``; 0 for all at once, as suits work that waits.  One is added whenever
+        nothing is finished for a while: a device that hangs must not stop the others.
     :param seconds: for all of it; None for as long as it takes.
     :param done: called with each result as it comes, in the calling thread.
     :raises Exception: the first that ``work`` raises; the rest goes on unwatched.

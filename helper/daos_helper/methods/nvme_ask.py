@@ -17,7 +17,7 @@ from msgspec import DecodeError, Meta, Struct, to_builtins
 from msgspec.msgpack import Decoder, encode
 
 from daos_bindings.linux.kernelfiles import MalformedError
-from daos_bindings.linux.parallel import spread
+from daos_bindings.linux.parallel import FEW, spread
 from daos_bindings.linux.pci import PciFunction
 from daos_bindings.nvme import admin, kernel, structures
 from daos_bindings.nvme.admin import AdminError, Handle
@@ -154,7 +154,7 @@ def _fetch(
             answered += 1
             io.progress(answered, len(places), "controllers", str(functions[places[number]].address))
 
-        spread(len(places), one, threads=ASK_CONTROLLER.threads, seconds=ASK_S, done=done)
+        spread(len(places), one, threads=ASK_CONTROLLER.threads, seconds=ASK_S, done=done, first=FEW)
         return {}
 
     keep = (file, *(descriptor for handle in handles.values() for descriptor in handle.descriptors))

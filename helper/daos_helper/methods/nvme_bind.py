@@ -20,7 +20,7 @@ from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_helper.context import Context
-from daos_helper.device import Device, probe_all
+from daos_helper.device import HEAD, Device, probe_all
 from daos_helper.methods import bdev, nvme_drivers, nvme_records, nvme_seen
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.policy import names_function
@@ -136,7 +136,7 @@ def _look(candidates: Sequence[Candidate], scan: Scan, context: Context) -> Work
         if one.goes and not machine.is_named(one.function, context):
             asked |= {each.kernel: one for each in (one.function, *scan.behind(one.function)) if each.driver == machine.KERNEL_DRIVER}
     found = (scan.find(kernel) for kernel in asked)
-    now, faults = yield from nvme_seen.whole([function for function in found if function is not None], context)
+    now, faults = yield from nvme_seen.whole([function for function in found if function is not None], scan, context)
     for kernel, fault in faults.items():
         asked[kernel].fault = asked[kernel].fault or fault
     for one in candidates:
@@ -164,7 +164,7 @@ def _judge(candidates: Sequence[Candidate], request: BdevBind, scan: Scan, owner
             except OSError as error:
                 one.fault = machine.unusable(one.function, os.strerror(error.errno or 0), "look at 'dmesg' for the drive")
         opened = [pair for pair in opened if pair[0].goes]
-        found = yield from probe_all([device for _, device in opened], "namespaces")
+        found = yield from probe_all([device for _, device in opened], "namespaces", edge=HEAD)
         for place, (one, device) in enumerate(opened):
             probed = found.get(place)
             if probed is None:

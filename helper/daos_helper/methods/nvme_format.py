@@ -19,7 +19,7 @@ from daos_bindings.linux.parallel import spread
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import wipe
 from daos_helper.context import Context
-from daos_helper.device import Device, Probed, check_free, held_exclusively, probe_all, udev_lock
+from daos_helper.device import HEAD, Device, Probed, check_free, held_exclusively, probe_all, udev_lock
 from daos_helper.methods import nvme_ask, nvme_format_spdk, nvme_seen, nvme_spdk
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.privileges import WIPE_NAMESPACE
@@ -95,7 +95,8 @@ def _by_kernel(functions: Sequence[PciFunction], request: BdevFormat, context: C
         target.fault = known[kernel].fault
         target.known = {space.id: space.size for space in record.namespaces} if record else {}
     expected = {kernel: frozenset(target.known) for kernel, target in targets.items() if target.fault is None}
-    scan = yield from nvme_seen.shown([targets[kernel].function for kernel in expected], expected)
+    yield from machine.until_ready(nvme_seen.not_shown([targets[kernel].function for kernel in expected], expected), expected)
+    scan = machine.read()
     with ExitStack() as stack:
         claims: dict[tuple[int, int], int] = {}
         table = machine.usage_table()
@@ -141,7 +142,7 @@ def _open(
 
 def _check_content(targets: Sequence[Target], request: BdevFormat, context: Context) -> Work[None]:
     pairs = [(target, device) for target in targets for device in target.devices.values()]
-    found = yield from probe_all([device for _, device in pairs], "namespaces")
+    found = yield from probe_all([device for _, device in pairs], "namespaces", edge=HEAD)
     for place, (target, device) in enumerate(pairs):
         try:
             _check(device, found.get(place), target, request, context)

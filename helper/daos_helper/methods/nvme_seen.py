@@ -17,16 +17,24 @@ from daos_helper.steps import Work
 from daos_pbin.faults import Fault
 
 
-def whole(functions: Sequence[PciFunction], context: Context) -> Work[tuple[Scan, dict[str, Fault]]]:
+def whole(functions: Sequence[PciFunction], scan: Scan, context: Context) -> Work[tuple[Scan, dict[str, Fault]]]:
     """Ask controllers that the kernel's driver has for their namespaces, and wait, a bounded time, until it shows them.
 
+    :param scan: that the controllers are from: it is read again only after waiting.
     :return: what it shows then; and why a controller cannot be judged by that, by the kernel's address.
     """
-    functions = yield from machine.when_ready(functions)
+    waiting = [function for function in functions if not machine.is_ready(function)]
+    if waiting:
+        yield from machine.until_ready(waiting)
+        scan = machine.read()
+        functions = [scan.find(function.kernel) or function for function in functions]
     known = yield from nvme_ask.ask(functions, context, health=False)
     faults = {kernel: said.fault.fault() for kernel, said in known.items() if said.fault is not None}
     expected = {kernel: frozenset(space.id for space in said.record.namespaces) for kernel, said in known.items() if said.record}
-    scan = yield from shown([one for one in functions if one.kernel in expected], expected)
+    waiting = not_shown([one for one in functions if one.kernel in expected], expected)
+    if waiting:
+        yield from machine.until_ready(waiting, expected)
+        scan = machine.read()
     for kernel, numbers in expected.items():
         function = scan.find(kernel)
         fault = hidden(function, numbers) if function is not None else None
@@ -35,14 +43,12 @@ def whole(functions: Sequence[PciFunction], context: Context) -> Work[tuple[Scan
     return scan, faults
 
 
-def shown(functions: Sequence[PciFunction], expected: dict[str, frozenset[int]]) -> Work[Scan]:
-    """Wait until the kernel shows a block device for every namespace, a bounded time; return what it shows then.
+def not_shown(functions: Sequence[PciFunction], expected: dict[str, frozenset[int]]) -> list[PciFunction]:
+    """Return the controllers without a block device for every one of their namespaces.
 
     :param expected: ids of namespaces, by the kernel's address of their controller.
     """
-    waiting = [function for function in functions if not expected[function.kernel] <= _numbers(function)]
-    yield from machine.until_ready(waiting, expected)
-    return machine.read()
+    return [function for function in functions if not expected[function.kernel] <= _numbers(function)]
 
 
 def hidden(function: PciFunction, numbers: frozenset[int]) -> Fault | None:
