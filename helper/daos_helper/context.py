@@ -18,6 +18,7 @@ class Context(Struct, frozen=True):
     :param account: the server's account, which owns what is made; never a field of a request.
     :param state: path of the helper's folder under /var/lib, for what must be known after a reboot.
     :param log: sends a line to the caller's log.
+    :param progress: says how far a method is whose steps are programs and cannot (see ``steps.WorkerIO``).
     """
 
     account: Identity
@@ -26,3 +27,4 @@ class Context(Struct, frozen=True):
     run: RunDirectory
     state: str
     log: Callable[[str], None]
+    progress: Callable[[int, int, str, str], None]

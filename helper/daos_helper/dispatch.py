@@ -147,7 +147,8 @@ class Dispatcher:
         policy = self._policy.current()
         self._policy.check_method(policy, task.name)
         run, state = self._run_directory(), self._monitor.paths.state
-        context = Context(self._account, policy, self._policy, run, state, lambda text: self._log(task, text))
+        log, progress = functools.partial(self._log, task), functools.partial(self._progress, task)
+        context = Context(self._account, policy, self._policy, run, state, log, progress)
         method.authorise(request, context)
         return context
 
@@ -283,9 +284,7 @@ class Dispatcher:
             progress = envelope.parse_from_helper({"type": "progress", "id": task.id, **value})
             if not isinstance(progress, envelope.Progress):
                 raise FrameError("progress that is none")
-            self._monitor.send(
-                envelope.progress(task.id, progress.done, progress.total, progress.unit, progress.what), noise=True
-            )
+            self._progress(task, progress.done, progress.total, progress.unit, progress.what)
         else:
             raise FrameError(f"a message of kind {kind[:32]}")
         if kind in ("done", "fault") and running.doomed is None:
@@ -408,6 +407,9 @@ class Dispatcher:
         if task.log_left <= 0:
             text = "further output of this request is dropped"
         self._monitor.send(envelope.log(task.id, "info", text), noise=True)
+
+    def _progress(self, task: Task, done: int, total: int, unit: str, what: str) -> None:
+        self._monitor.send(envelope.progress(task.id, done, total, unit, what), noise=True)
 
     def _audit(self, task: Task, event: str, *, changes: bool, fault: Fault | None = None) -> None:
         values: dict[str, object] = {"event": event, "request": task.id, "method": task.name, "object": task.subject}

@@ -436,17 +436,6 @@ NDCTL_CHANGE: Final = Row(
     paths=NDCTL_WRITES,
     calls="ndctl",
 )
-TELL: Final = Row(
-    "tell",
-    "descriptor",
-    "worker",
-    NOTHING,
-    (),
-    ("ScmPrepare",),
-    "says how far a change is: programs cannot, and what they print is no message",
-    paths=NO_PATHS,
-    calls="open descriptors",
-)
 
 TABLE: Final[tuple[Row, ...]] = (
     ATTACH_TMPFS,
@@ -476,7 +465,6 @@ TABLE: Final[tuple[Row, ...]] = (
     NDCTL_LIST,
     READ_LISTING,
     NDCTL_CHANGE,
-    TELL,
 )
 
 MONITOR: Final[dict[str, str]] = {

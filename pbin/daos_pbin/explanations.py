@@ -271,7 +271,11 @@ After preparing, the server checks the result: the names of the namespaces must 
 some, and each must have the number that was asked for. One of these did not hold.
 
 Usually the machine was prepared earlier with another number of namespaces per socket, or namespaces were added or
-removed by hand. Nothing was changed by the check itself.
+removed by hand. Or ndctl was ended, or the power was cut, while it made a namespace: that one has a size and a label and is
+switched off, or of mode raw after a restart. Nothing was changed by the check itself.
+
+A namespace that was cut short can only be made anew: reset (what was cut short goes without further leave, because the helper
+has its label on record), reboot and prepare again.
 
 If the existing layout is the one you want, ask for the same number of namespaces as it has. Otherwise reset and
 prepare again, which destroys what is on them.

@@ -120,6 +120,11 @@ class Namespace(Struct, frozen=True, forbid_unknown_fields=True):
         return self.raw_uuid or self.uuid
 
     @property
+    def is_half_made(self) -> bool:
+        """Whether it is as ndctl leaves one that it could not finish, then or after a restart of the machine."""
+        return not self.enabled or self.mode == "raw"
+
+    @property
     def region(self) -> int:
         """Number of the kernel's region that it is on."""
         return int(self.dev.removeprefix("namespace").partition(".")[0])

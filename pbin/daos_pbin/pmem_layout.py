@@ -55,8 +55,17 @@ def verify(sockets: dict[int, KernelRegion], namespaces: tuple[Namespace, ...], 
         if len(there) != count:
             msg = f"socket {socket} has {len(there)} namespaces ({region.dev}), and {count} were asked for"
             return Fault(codes.SCM_INVALID_PMEM, msg=msg)
-        for one in there:
-            if not one.enabled or not one.blockdev or one.mode != "fsdax":
-                state = f"of mode {one.mode or 'none'}" if one.enabled else "switched off"
-                return Fault(codes.SCM_INVALID_PMEM, object=one.dev, msg=f"{one.dev} on socket {socket} is {state}; DAOS needs mode fsdax")
+    return unusable(sockets, namespaces)
+
+
+def unusable(sockets: dict[int, KernelRegion], namespaces: tuple[Namespace, ...]) -> Fault | None:
+    """Return what keeps DAOS from using a namespace on these regions; None if it can use all that there are."""
+    for socket, region in sorted(sockets.items()):
+        for one in namespaces:
+            if f"region{one.region}" != region.dev or (one.enabled and one.blockdev and one.mode == "fsdax"):
+                continue
+            state = f"of mode {one.mode or 'none'}" if one.enabled else "switched off"
+            cut_short = ", as a prepare that was cut short leaves it" if one.is_half_made else ""
+            msg = f"{one.dev} on socket {socket} is {state}{cut_short}; DAOS needs mode fsdax"
+            return Fault(codes.SCM_INVALID_PMEM, object=one.dev, msg=msg)
     return None

@@ -100,7 +100,7 @@ class ScmPrepareResult(Result, frozen=True, forbid_unknown_fields=True):
     :param state: afterwards, as in ``ScmScanResult``; of a reset or a plan, and where nothing was done, the one before.
     :param outcome: ``stopped`` if a step failed: those before it stay done; ``refused`` if none was begun.
     :param reboot_required: whether the rest needs a restart of the machine.
-    :param namespaces: that are there now.
+    :param namespaces: that are there now; of a change that was cancelled, or not done in time, those of before without ``destroyed``.
     :param destroyed: that were there before and are not any more; of a plan, those that would be destroyed.
     :param steps: in their order.
     :param fault: why it was refused or stopped.

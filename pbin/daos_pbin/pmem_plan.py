@@ -15,7 +15,7 @@ from msgspec import Struct
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.pmem import PER_SOCKET_MAX, Remembered
-from daos_pbin.pmem_layout import match, share, verify
+from daos_pbin.pmem_layout import match, share, unusable, verify
 from daos_pbin.pmem_state import FIRMWARE_MAKES, UNFIT, Assessment, State, assess
 
 TYPE_CHECKING = False
@@ -147,7 +147,7 @@ def prepare(found: Found, per_socket: int = 1, socket: int | None = None) -> Dec
         return _refused(seen, _doubled(seen))
     if fault := not_applied(here):
         return _refused(seen, fault)
-    notes = _without_region(here, seen)
+    notes = (*_without_region(here, seen), *_awaited(here, seen))
     try:
         if seen.state is State.NO_REGIONS:
             return _regions(here, seen)
@@ -223,7 +223,7 @@ def seen(found: Found, socket: int | None = None) -> Assessment:
 
 
 def notes(found: Found, socket: int | None = None) -> tuple[str, ...]:
-    """Return what else is to be known, in words."""
+    """Return what else is to be known, in words; not that a goal waits for the next start (``waits_for_reboot``)."""
     here = found.on(socket)
     state = seen(found, socket)
     return (*_without_region(here, state), *((_doubled(state).description,) if state.doubled else ()))
@@ -262,10 +262,10 @@ def _unfit(here: Found, seen: Assessment, per_socket: int, notes: tuple[str, ...
 
 
 def _namespaces(here: Found, seen: Assessment, per_socket: int, notes: tuple[str, ...]) -> Decision:
-    """Fill what is free; regions that are full must fit the request before anything is touched."""
+    """Fill what is free; what is there already must fit the request before anything is touched."""
     kernel = match(here.regions, here.kernel_regions)
     full = {one: kernel[one] for one, state in seen.sockets.items() if state is State.NO_FREE_CAPACITY}
-    if fault := verify(full, here.namespaces, per_socket):
+    if fault := verify(full, here.namespaces, per_socket) or unusable(kernel, here.namespaces):
         raise fault
     missing = [(region, per_socket - _count(here, region)) for one, region in sorted(kernel.items()) if one not in full]
     made = tuple(CreateNamespace(region, share(region.available_size, count, region)) for region, count in missing for _ in range(count))
@@ -330,10 +330,24 @@ def _assess(here: Found, socket: int | None) -> Assessment:
 
 
 def _without_region(here: Found, seen: Assessment) -> tuple[str, ...]:
-    bare = sorted({one.socket_id for one in here.modules} - set(seen.sockets)) if seen.sockets else []
     return tuple(
-        f"socket {one} has modules and no region; 'daos_server scm prepare --socket {one}' asks the firmware for one" for one in bare
+        f"socket {one} has modules and no region; 'daos_server scm prepare --socket {one}' asks the firmware for one"
+        for one in _bare(here, seen)
+        if not _is_pending(here, (one,))
     )
+
+
+def _awaited(here: Found, seen: Assessment) -> tuple[str, ...]:
+    return tuple(
+        f"socket {one} gets its region at the next start of this machine; then 'daos_server scm prepare --socket {one}' fills it"
+        for one in _bare(here, seen)
+        if _is_pending(here, (one,))
+    )
+
+
+def _bare(here: Found, seen: Assessment) -> list[int]:
+    """Return the sockets with modules and no region, if others have one."""
+    return sorted({one.socket_id for one in here.modules} - set(seen.sockets)) if seen.sockets else []
 
 
 def _no_modules(socket: int | None) -> Fault:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The methods about persistent memory of the installed helper, called by the account: libipmctl is a stand-in, ndctl is real.
 
-No machine of the tests has NVDIMMs, so the kernel has no region here: with namespaces the methods are tested in ``tests/vm``.
+No machine of the tests has NVDIMMs, so the kernel has no region here: with namespaces the methods are tested in ``tests/vm``; what no
+ndctl does when it is told to is in ``test_pmem_namespaces.py``.
 """
 
 from __future__ import annotations

@@ -10,15 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from installed import Installation
 from pmem_world import Machine, build
 
 from daos_bindings.ipmctl import raw
+from daos_pbin.conversation import Conversation
+from daos_pbin.envelope import Progress
 from daos_pbin.faults import Fault
 from daos_pbin.messages import Request, Result
 from daos_pbin.plain import PlainSession
@@ -61,6 +65,45 @@ def session(installation: Installation, played: Machine | None, over: tuple[tupl
     """Start a helper; parameters as those of ``command``."""
     with PlainSession(command(installation, played, over)) as made:
         yield made
+
+
+def cancelled(command: list[str], request: Request[Result], moment: str) -> tuple[Result | Fault, list[str]]:
+    """Make a request, and cancel it at the first line of the log, or progress, with these words in it.
+
+    :returns: what the helper answers, and each progress as it is shown.
+    """
+    told: list[str] = []
+
+    def heard(text: str) -> None:
+        if moment in text:
+            conversation.cancel(call)
+
+    def progress(one: Progress) -> None:
+        told.append(shown(one))
+        heard(told[-1])
+
+    conversation = Conversation(lambda line: heard(line.text))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        assert helper.stdin is not None
+        assert helper.stdout is not None
+        call = conversation.request(request, 60, progress)
+        while not call.done and not conversation.has_ended():
+            helper.stdin.write(conversation.take_output())
+            helper.stdin.flush()
+            data = os.read(helper.stdout.fileno(), 65536)
+            assert data, "the helper ended without an answer"
+            conversation.feed(data)
+        helper.stdin.close()
+    assert call.cancelled
+    try:
+        return cast("Result", call.outcome()), told
+    except Fault as fault:
+        return fault, told
+
+
+def shown(one: Progress) -> str:
+    """Return a progress as the terminal shows it."""
+    return f"{one.done} of {one.total} {one.unit} {one.what}"
 
 
 def library() -> str:

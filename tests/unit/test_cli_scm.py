@@ -210,6 +210,20 @@ def test_a_goal_of_ours_is_told_and_not_stored_again(tmp_path: Path, capture: py
     assert f"NOTICE: {THEN}\n" in do(machine, capture, "scan").err
 
 
+def test_a_restart_that_is_due_is_told_and_nothing_beside_it(tmp_path: Path, capture: pytest.CaptureFixture[str]) -> None:
+    machine = Machine(tmp_path, found("full", "none"))
+    assert "socket 1 has modules and no region" in do(machine, capture, "scan").err
+    assert do(machine, capture, "prepare -f --socket 1").code == 0
+    done = do(machine, capture, "scan")
+    assert [line for line in done.err.splitlines() if line.startswith("NOTICE: ")] == [
+        "NOTICE: socket 1: a memory allocation goal waits for the next start of this machine",
+        f"NOTICE: {THEN}",
+    ]
+    again = do(machine, capture, "prepare -f")
+    assert "socket 1 gets its region at the next start of this machine; then" in again.out + again.err
+    assert "has modules and no region" not in again.out + again.err
+
+
 def test_from_nothing_to_namespaces_and_back_twice(tmp_path: Path, capture: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path, found("none", "none"))
     assert THEN.replace("prepare'", "prepare --scm-ns-per-socket 2'") in do(machine, capture, "prepare -f -S 2").out
@@ -362,7 +376,7 @@ def test_what_would_be_destroyed_is_named_with_its_use(
     tmp_path: Path, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mount = scm.mount_json("/dev/pmem0", "/")
-    monkeypatch.setattr(scm, "seen", lambda _: Seen({"namespace0.0": "mounted on /mnt/daos0"}, {"namespace0.0": mount}))
+    monkeypatch.setattr(scm, "seen", lambda *_: Seen({"namespace0.0": "mounted on /mnt/daos0"}, {"namespace0.0": mount}))
     machine = Machine(tmp_path, found("full", mounted=("pmem0",)))
     out = do(machine, capture, "reset --dry-run").out
     assert "unmount /dev/pmem0" in out
@@ -370,7 +384,11 @@ def test_what_would_be_destroyed_is_named_with_its_use(
     response = do(machine, capture, "reset --dry-run --json").json["response"]
     assert isinstance(response, dict)
     assert response["destroyed"][0]["mount"] == mount
-    assert do(machine, capture, "scan --json").json["response"][0]["mount"]["path"] == "/"  # type: ignore[index]  # a list
+    scanned = do(machine, capture, "scan --json")
+    assert scanned.json["response"][0]["mount"]["path"] == "/"  # type: ignore[index]  # a list
+    assert "NOTICE: without a configuration, usable_bytes leaves 1024 MiB for" in scanned.err
+    Path(machine.installation.config_file).write_text(config(0))
+    assert "usable_bytes" not in do(machine, capture, "scan --json").err
 
 
 @pytest.mark.parametrize(("command", "kind"), [("prepare", "free"), ("reset", "full")])

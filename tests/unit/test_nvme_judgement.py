@@ -71,7 +71,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeContext:
     file = PolicyFile("/nonexistent/helper.toml")
 
     def make(**keys: tuple[str, ...]) -> Context:
-        return Context(Identity(ACCOUNT, ACCOUNT), msgspec.convert(keys, Policy), file, run, str(tmp_path), lambda _text: None)
+        policy = msgspec.convert(keys, Policy)
+        return Context(Identity(ACCOUNT, ACCOUNT), policy, file, run, str(tmp_path), lambda _text: None, lambda *_told: None)
 
     return make
 

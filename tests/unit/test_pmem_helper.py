@@ -10,11 +10,15 @@ import msgspec
 import pytest
 from pmem_facts import BOOT, CAPACITY, NEXT_BOOT, goal, module, namespace, region
 
+from daos_bindings.linux.block import BlockIdentity
 from daos_helper.accounts import Identity
 from daos_helper.context import Context
-from daos_helper.methods import pmem_doomed, pmem_record, pmem_words
+from daos_helper.device import Device
+from daos_helper.methods import pmem_doomed, pmem_machine, pmem_prepare, pmem_record, pmem_words
 from daos_helper.policy import Policy, PolicyFile
+from daos_helper.privileges import PROBE_NAMESPACES
 from daos_helper.rundir import RunDirectory
+from daos_helper.steps import Work
 from daos_pbin import codes, pmem_plan
 from daos_pbin.faults import Fault
 from daos_pbin.pmem import KernelRegion, Namespace, Remembered
@@ -42,7 +46,8 @@ def context(tmp_path: Path) -> Context:
     if os.geteuid() != 0:
         pytest.skip("folders of root's own")
     run = RunDirectory(str(tmp_path / "run"))
-    return Context(Identity(1, 1), Policy(), PolicyFile(str(tmp_path / "no.toml")), run, str(tmp_path / "state"), lambda _text: None)
+    file = PolicyFile(str(tmp_path / "no.toml"))
+    return Context(Identity(1, 1), Policy(), file, run, str(tmp_path / "state"), lambda _text: None, lambda *_told: None)
 
 
 def labelled(label: str = LABEL, *, enabled: bool = True) -> Namespace:
@@ -109,6 +114,47 @@ def test_one_without_a_label_is_never_known(context: Context) -> None:
     assert os.listdir(context.state) == []
 
 
+def checking(context: Context, monkeypatch: pytest.MonkeyPatch) -> Work[ScmPrepareResult]:
+    """Return a reset that is looking into the namespaces, of which nothing was changed yet."""
+
+    def find(_context: Context) -> Work[Found]:
+        yield from ()
+        return found("full", "full")
+
+    identity = BlockIdentity(259, 0, "pmem0", "/dev/pmem0", "pmem0", False, CAPACITY, True)
+    monkeypatch.setattr(pmem_machine, "find", find)
+    monkeypatch.setattr(pmem_doomed, "_open", lambda *_: Device("/dev/pmem0", 0, identity, allowed=False))
+    work = pmem_prepare.prepare(ScmPrepare(reset=True), context)
+    assert next(work).row is PROBE_NAMESPACES
+    return work
+
+
+ENDS = (
+    Fault(codes.HELPER_CANCELLED, step="probe-namespaces"),
+    Fault(codes.HELPER_DEADLINE_EXCEEDED, step="probe-namespaces", seconds=60),
+    Fault(codes.HELPER_WORKER_STUCK, step="probe-namespaces", pid=1, where="read"),
+)
+
+
+@pytest.mark.parametrize("fault", ENDS, ids=lambda fault: str(fault.code))
+def test_a_request_that_ends_while_it_checks_is_not_called_refused(
+    fault: Fault, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = checking(context, monkeypatch)
+    with pytest.raises(Fault) as caught:
+        work.throw(fault)
+    assert (caught.value.code, os.listdir(context.state)) == (fault.code, [])
+
+
+def test_a_check_that_fails_refuses_the_request(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = checking(context, monkeypatch)
+    with pytest.raises(StopIteration) as ended:
+        work.throw(Fault(codes.HELPER_WORKER_CRASHED, step="probe-namespaces", signal="SIGSEGV"))
+    answer = ended.value.value
+    assert (answer.outcome, answer.fault.code, answer.steps, answer.destroyed) == ("refused", codes.HELPER_WORKER_CRASHED, (), ())
+    assert os.listdir(context.state) == []
+
+
 def test_records_that_are_only_read_are_not_written(context: Context) -> None:
     with pmem_record.opened(context) as records, pytest.raises(RuntimeError):
         records.mark(LABEL)
@@ -141,6 +187,23 @@ def test_steps_in_words(step: pmem_plan.Step, action: str, objects: tuple[str, .
     told = pmem_words.described(step)
     assert (told.action, told.objects, told.done) == (action, objects, False)
     assert words in told.words
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (
+            (Remember(Remembered()), CreateNamespace(KERNEL[0], 64 << 20), CreateNamespace(KERNEL[1], 64 << 20), Remember(Remembered())),
+            [None, (0, 2, "namespaces", "made, now one on region0"), (1, 2, "namespaces", "made, now one on region1"), None],
+        ),
+        (
+            (Unmount("pmem0"), DestroyNamespace("namespace0.0"), DestroyNamespace("namespace0.0"), CreateGoal(("a",))),
+            [None, *((done, 2, "namespaces", "destroyed, now namespace0.0") for done in (0, 1)), None],
+        ),
+    ],
+)
+def test_how_far_a_change_is(steps: tuple[pmem_plan.Step, ...], told: list[tuple[int, int, str, str] | None]) -> None:
+    assert [pmem_words.how_far(steps, place) for place in range(len(steps))] == told
 
 
 WAITING = ((1, "new"),)
@@ -176,6 +239,16 @@ def test_the_state_that_is_told() -> None:
     assert pmem_plan.seen(found("full", "free"), 0).state is State.NO_FREE_CAPACITY
     assert pmem_plan.notes(found("full", "full")) == ()
     assert "socket 1 has modules and no region" in pmem_plan.notes(found("full", ""))[0]
+
+
+def test_a_region_that_comes_with_the_restart_is_not_missed() -> None:
+    asked = found("full", "", goals=WAITING, remembered=Remembered({1: BOOT}))
+    assert (pmem_plan.notes(asked), pmem_plan.waits_for_reboot(asked)) == ((), True)
+    (told,) = pmem_plan.prepare(asked).notes
+    assert told.startswith("socket 1 gets its region at the next start of this machine")
+    of_others = found("full", "", goals=WAITING)
+    assert "asks the firmware for one" in pmem_plan.notes(of_others)[0]
+    assert pmem_plan.prepare(of_others).notes == pmem_plan.notes(of_others)
 
 
 def test_the_largest_answers_can_be_sent() -> None:

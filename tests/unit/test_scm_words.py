@@ -139,6 +139,16 @@ def test_every_state_says_what_comes_next(state: State) -> None:
     assert scm_words.next_step(state, reboot=True) == scm_words.then_prepare()
 
 
+@pytest.mark.parametrize("half", [namespace(0, 1, "raw"), namespace(0, 1, enabled=False)])
+@pytest.mark.parametrize("state", scm_words.FILLED)
+def test_a_namespace_that_was_half_made_is_not_called_ready(half: Namespace, state: State) -> None:
+    text = scm_words.next_step(state, reboot=False, namespaces=[namespace(0, 0), half])
+    assert text.startswith("DAOS cannot use namespace0.1: ")
+    assert "'daos_server scm reset'" in text
+    ready = scm_words.next_step(State.NO_FREE_CAPACITY, reboot=False, namespaces=[namespace(0, 0)])
+    assert ready == scm_words.NEXT[State.NO_FREE_CAPACITY]
+
+
 def test_memory_of_others_is_told_apart_from_none() -> None:
     assert scm_words.next_step(State.NO_MODULES, reboot=False) == "This machine has no persistent memory."
     assert "ndctl" in scm_words.next_step(State.NO_MODULES, reboot=False, namespaces=[namespace(0, 0)])

@@ -8,17 +8,23 @@ in a namespace that we made; in others it may be anything.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Final
 
 from daos_helper.context import Context
 from daos_helper.device import UNKNOWN, Device, Probed, check_exclusive, check_free, opened, probe_all
 from daos_helper.methods import pmem_machine as machine
 from daos_helper.methods.pmem_record import Records
+from daos_helper.policy import device_number
 from daos_helper.steps import Work
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 from daos_pbin.pmem import Namespace
+
+BY_ID: Final = "/dev/disk/by-id/pmem-"
+"""Begin of udev's links to namespaces, before the UUID of what the namespace was made into, or of its label."""
 
 
 def check(namespaces: Sequence[Namespace], records: Records, context: Context) -> Work[None]:
@@ -36,7 +42,7 @@ def check(namespaces: Sequence[Namespace], records: Records, context: Context) -
                 raise Fault(codes.SCM_NAMESPACE_UNSEEN, object=one.dev, namespace=one.dev, state=state)
         found = yield from probe_all([device for _, device in devices], machine.SUBJECT)
         for place, (one, device) in enumerate(devices):
-            _check_content(device, found.get(place), context, marked=records.is_marked(one))
+            _check_content(one, device, found.get(place), context, marked=records.is_marked(one))
 
 
 def _open(namespace: Namespace, context: Context, stack: ExitStack) -> Device:
@@ -52,14 +58,20 @@ def _open(namespace: Namespace, context: Context, stack: ExitStack) -> Device:
     return device
 
 
-def _check_content(device: Device, probed: Probed | None, context: Context, *, marked: bool) -> None:
+def _check_content(namespace: Namespace, device: Device, probed: Probed | None, context: Context, *, marked: bool) -> None:
     if device.allowed or (probed is not None and (not probed.signatures or probed.is_ours)):
         return
     if marked and probed is not None and all(one.type == UNKNOWN for one in probed.signatures):
         return
     carries = str(probed) if probed is not None else "what cannot be read"
     what = f"{device.path} carries {carries}, which DAOS did not make"
-    raise context.file.refuse(what, context.file.device_line(context.policy, device.path), device.path)
+    raise context.file.refuse(what, context.file.device_line(context.policy, lasting_path(namespace, device)), device.path)
+
+
+def lasting_path(namespace: Namespace, device: Device) -> str:
+    """Return udev's name of a namespace, which stays its own when numbers of devices move at a restart; the device's, if there is none."""
+    paths = (f"{BY_ID}{uuid}" for uuid in (namespace.uuid, namespace.raw_uuid) if uuid)
+    return next((path for path in paths if device_number(path) == os.makedev(*device.number)), device.path)
 
 
 def check_let_go(namespaces: Sequence[Namespace], context: Context) -> None:

@@ -8,7 +8,7 @@ reads: a worker that has nothing but it takes it apart.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -90,10 +90,15 @@ def before_ipmctl() -> None:
 def _memory() -> Work[Memory]:
     before_ipmctl()
 
-    def run(_io: WorkerIO) -> Built:
+    def run(io: WorkerIO) -> Built:
         from daos_bindings.ipmctl import memory  # opens libipmctl: in the worker, after the drop
 
-        return {"modules": to_builtins(memory.modules()), "regions": to_builtins(memory.regions()), "goals": to_builtins(memory.goals())}
+        questions: dict[str, Callable[[], object]] = {"modules": memory.modules, "regions": memory.regions, "goals": memory.goals}
+        answers: Built = {}
+        for name, ask in questions.items():
+            io.progress(len(answers), len(questions), "questions", f"answered by libipmctl, now about {name}")
+            answers[name] = to_builtins(ask())
+        return answers
 
     return (yield from perform(Step(IPMCTL_READ, SUBJECT, run=run), Memory))
 

@@ -21,7 +21,7 @@ from daos_helper.methods import pmem_machine as machine
 from daos_helper.methods import pmem_record
 from daos_helper.methods.pmem_machine import Nothing
 from daos_helper.methods.pmem_record import Records
-from daos_helper.methods.pmem_words import described
+from daos_helper.methods.pmem_words import described, how_far
 from daos_helper.privileges import IPMCTL_GOAL, NDCTL_CHANGE
 from daos_helper.steps import Built, Exit, Step, Work, WorkerIO, perform
 from daos_pbin import codes, pmem_plan
@@ -58,9 +58,7 @@ def prepare(request: ScmPrepare, context: Context) -> Work[ScmPrepareResult]:
         rows, ended = yield from _carry_out(decision, going, records, context)
     gone = [name for row in rows if row.action == "destroy-namespace" and row.done for name in row.objects]
     answer = replace(answer, steps=tuple(rows), destroyed=machine.only(going, gone))
-    if ended is not None:
-        return _stopped(answer, ended)
-    return (yield from _looked_at_again(answer, found, request))
+    return (yield from _looked_at_again(answer, found, request, ended))
 
 
 def _answer(found: Found, decision: Decision, request: ScmPrepare) -> ScmPrepareResult:
@@ -87,15 +85,22 @@ def _stopped(answer: ScmPrepareResult, fault: Fault) -> ScmPrepareResult:
     return replace(answer, outcome="stopped", reboot_required=False, namespaces=left, fault=WireFault.of(fault))
 
 
-def _looked_at_again(answer: ScmPrepareResult, found: Found, request: ScmPrepare) -> Work[ScmPrepareResult]:
-    """Return the answer with what is there now, if namespaces were made or destroyed; what was made is checked."""
-    if answer.outcome != "namespaces" and not answer.destroyed:
-        return answer
-    try:
-        after = yield from machine.find_again(found)
-    except Fault as fault:
-        return _stopped(answer, fault)
-    answer = replace(answer, namespaces=pmem_plan.namespaces_on(after, request.socket))
+def _looked_at_again(answer: ScmPrepareResult, found: Found, request: ScmPrepare, ended: Fault | None) -> Work[ScmPrepareResult]:
+    """Return the answer with what is there now, if namespaces were to be made or destroyed; what was made is checked.
+
+    :param ended: what ended the steps early: after a cancel or the deadline nobody waits for another look.
+    """
+    if ended is not None and ended.code in machine.ENDS:
+        return _stopped(answer, ended)
+    after = found
+    if any(row.action in ("create-namespace", "destroy-namespace") for row in answer.steps):
+        try:
+            after = yield from machine.find_again(found)
+        except Fault as fault:
+            return _stopped(answer, ended or fault)
+        answer = replace(answer, namespaces=pmem_plan.namespaces_on(after, request.socket))
+    if ended is not None:
+        return _stopped(answer, ended)
     if answer.outcome != "namespaces":
         return answer
     answer = replace(answer, state=int(assess(after.on(request.socket).regions).state))
@@ -112,6 +117,9 @@ def _carry_out(
     try:
         for place, step in enumerate(decision.steps):
             context.log(rows[place].words)
+            told = how_far(decision.steps, place)
+            if told is not None:
+                context.progress(*told)
             if isinstance(step, DestroyNamespace):
                 yield from _destroy(waiting, records, context)
             else:
@@ -164,11 +172,14 @@ def _ndctl(command: tuple[str, ...], what: str, context: Context) -> Work[None]:
 def _goals(uids: tuple[str, ...], *, create: bool) -> Work[None]:
     machine.before_ipmctl()
 
-    def run(_io: WorkerIO) -> Built:
+    def run(io: WorkerIO) -> Built:
         from daos_bindings.ipmctl import memory  # opens libipmctl: in the worker, after the drop
 
         call: Callable[[tuple[str, ...]], None] = memory.create_goal if create else memory.delete_goals
+        what = "asked to be in interleaved regions" if create else "with their goal taken back"
+        io.progress(0, len(uids), "modules", what)
         call(uids)
+        io.progress(len(uids), len(uids), "modules", what)
         return {}
 
     yield from perform(Step(IPMCTL_GOAL, f"{len(uids)} modules", run=run), Nothing)

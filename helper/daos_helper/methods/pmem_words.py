@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from daos_pbin.pmem import Remembered
 from daos_pbin.pmem_messages import PmemStep
 from daos_pbin.pmem_plan import CreateGoal, CreateNamespace, DeleteGoals, DestroyNamespace, Remember, Step, Unmount
@@ -24,6 +27,31 @@ def described(step: Step) -> PmemStep:
     if isinstance(step, DestroyNamespace):
         return PmemStep("destroy-namespace", (step.dev,), f"destroy {step.dev} and everything in it")
     return PmemStep("remember", (), _record(step))
+
+
+class HowFar(NamedTuple):
+    """How far a change is, as ``steps.WorkerIO.progress`` takes it."""
+
+    done: int
+    total: int
+    unit: str
+    what: str
+
+
+def how_far(steps: Sequence[Step], place: int) -> HowFar | None:
+    """Return how far a change is before one of its steps: in namespaces; None for a step that is about none.
+
+    :param place: of the step; those before it are done.
+    """
+    step = steps[place]
+    if isinstance(step, CreateNamespace):
+        what = f"made, now one on {step.region.dev}"
+    elif isinstance(step, DestroyNamespace):
+        what = f"destroyed, now {step.dev}"
+    else:
+        return None
+    alike = [index for index, one in enumerate(steps) if type(one) is type(step)]
+    return HowFar(alike.index(place), len(alike), "namespaces", what)
 
 
 def _modules(uids: tuple[str, ...]) -> str:

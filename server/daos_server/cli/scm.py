@@ -20,7 +20,7 @@ from daos_server.storage import scm
 from daos_server.storage.commands import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import TypeVar
 
     from daos_pbin.envelope import Progress as Told
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from daos_server.cli.options import Invocation
     from daos_server.cli.options_scm import ScmOptions
     from daos_server.config.load import LoadedConfig
+    from daos_server.config.model import ServerConfig
     from daos_server.plan.steps import Plan
     from daos_server.storage.scm import Seen
 
@@ -54,8 +55,8 @@ def reset(invocation: Invocation, options: ScmOptions) -> None:
 def scan(invocation: Invocation, options: ScmOptions) -> None:
     """Print the persistent memory of this machine, also beside a service; otherwise as ``prepare``."""
     begun = _begin(invocation, options, changes=False)
-    progress = _showing(LOOKING)
-    found = _until_stopped(scm.look(begun.context, begun.socket, progress), "scan", progress)
+    progress = Progress()
+    found = _until_stopped(scm.look(begun.context, begun.socket, progress, _showing(progress, LOOKING)), "scan", progress)
     notices = [*found.notes, *scm_words.scan_notes(found.goals)]
     fault = None if found.fault is None else found.fault.fault()
     if fault is None:
@@ -65,7 +66,9 @@ def scan(invocation: Invocation, options: ScmOptions) -> None:
     for line in notices:
         note(f"NOTICE: {escape(line)}")
     if invocation.json:
-        used = scm.seen(found.namespaces)
+        used = scm.seen(found.namespaces, begun.config)
+        if used.mounts and begun.config is None:
+            note(f"NOTICE: without a configuration, usable_bytes leaves {scm.METADATA_MIB} MiB for an engine's own metadata")
         emit(envelope(scm_words.scanned_json(found.namespaces, found.modules, used.mounts), None if fault is None else str(fault)))
     else:
         emit(scm_words.scanned(found.namespaces, found.modules))
@@ -85,6 +88,11 @@ class _Begun(NamedTuple):
     context: Context
     socket: int | None
     needed: int
+
+    @property
+    def config(self) -> ServerConfig | None:
+        """The configuration; None if there is none."""
+        return None if self.loaded is None else self.loaded.config
 
 
 def _begin(invocation: Invocation, options: ScmOptions, *, changes: bool) -> _Begun:
@@ -108,15 +116,11 @@ def _begin(invocation: Invocation, options: ScmOptions, *, changes: bool) -> _Be
     return _Begun(loaded, context, only, needed)
 
 
-def _showing(words: str, total: int = 0) -> Progress:
-    """Return a progress that shows on a terminal what is under way."""
-    progress = Progress(total)
-    progress.step_started(_shown(words))
-    return progress
-
-
-def _shown(words: str) -> plans.ChangePmem:
-    return plans.ChangePmem(key="pmem", subject=plans.SUBJECT, words=words)
+def _showing(progress: Progress, words: str) -> Callable[[Told], None]:
+    """Show on a terminal what is under way, and return what shows how far it is."""
+    step = plans.ChangePmem(key="pmem", subject=plans.SUBJECT, words=words)
+    progress.step_started(step)
+    return lambda told: progress.progress(step, told.done, told.total, told.unit, told.what)
 
 
 def _until_stopped(work: Coroutine[object, object, AnswerT], command: str, progress: Progress) -> AnswerT:
@@ -142,15 +146,16 @@ class _Change:
         if not reset and begun.needed > options.per_socket:
             asked = f"the configuration has {begun.needed} engines on one socket, and each needs a namespace of its own"
             note(f"NOTICE: {asked}: --scm-ns-per-socket {begun.needed} makes them")
-        self._loaded, self._context = begun.loaded, begun.context
+        self._loaded, self._config, self._context = begun.loaded, begun.config, begun.context
         self._request = ScmPrepare(reset=reset, namespaces_per_socket=options.per_socket, socket=begun.socket)
         self._said: tuple[str, ...] = ()
         self._again = plans.repeat(options.per_socket, options.socket)
 
     def run(self) -> None:
-        progress = _showing(LOOKING)
-        foreseen = _until_stopped(scm.foresee(self._context, self._request, progress), self._command, progress)
-        used = scm.seen((*foreseen.destroyed, *foreseen.namespaces))
+        progress = Progress()
+        looking = scm.foresee(self._context, self._request, progress, _showing(progress, LOOKING))
+        foreseen = _until_stopped(looking, self._command, progress)
+        used = scm.seen((*foreseen.destroyed, *foreseen.namespaces), self._config)
         plan = plans.change_plan(self._command, foreseen, used.uses, self._again)
         refusal = next(iter(plan.refusals), None)
         if refusal is not None or self._options.dry_run:
@@ -184,15 +189,10 @@ class _Change:
             socket=self._request.socket,
             seen=names if self._request.reset else None,
         )
-        words = f"{self._command} {plans.SUBJECT}"
-        progress = _showing(words, len(plan.steps))
-        shown = _shown(words)
-
-        def on_progress(told: Told) -> None:
-            progress.progress(shown, told.done, told.total, told.unit, told.what)
-
+        progress = Progress(len(plan.steps))
+        changing = scm.change(self._context, request, progress, _showing(progress, f"{self._command} {plans.SUBJECT}"))
         try:
-            answer = _until_stopped(scm.change(self._context, request, progress, on_progress), self._command, progress)
+            answer = _until_stopped(changing, self._command, progress)
         except Fault as fault:
             if fault.code == codes.HELPER_CANCELLED:
                 note(f"NOTICE: running 'daos_server scm {self._command}' again goes on from where the machine is.")
@@ -200,7 +200,7 @@ class _Change:
         steps = plans.shown(answer)
         for index, step in enumerate(steps, 1):
             note(escape(f"[{index}/{len(steps)}] {'done' if step.done else 'not done'}: {step.words}"))
-        used = scm.seen(answer.namespaces)
+        used = scm.seen(answer.namespaces, self._config)
         stopped = plans.fault_of(answer)
         if stopped is not None:
             self._finish(answer, used, stopped, text="")

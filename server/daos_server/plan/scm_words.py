@@ -59,6 +59,12 @@ OTHER_MEMORY: Final = (
     "The namespaces are on memory that libipmctl does not manage: what is of mode fsdax can be named in 'scm_list' as it is; others are "
     "made and removed with ndctl."
 )
+FILLED: Final = (State.NO_FREE_CAPACITY, State.PARTIAL_FREE_CAPACITY)
+"""States of regions with namespaces that prepare makes."""
+HALF_MADE: Final = (
+    "DAOS cannot use {names}: switched off, or of mode raw, as a 'scm prepare' that was cut short leaves it. If nothing in it is needed: "
+    "'daos_server scm reset' (it destroys all namespaces that it lists), reboot, '{command}'."
+)
 RESET: Final[Mapping[State, str]] = {
     State.NOT_INTERLEAVED: "The non-interleaved regions will be replaced by interleaved ones at the next start.",
     State.FREE_CAPACITY: "There were no namespaces to remove; the regions will be made anew at the next start.",
@@ -87,7 +93,10 @@ def next_step(state: State, *, reboot: bool, command: str = PREPARE, namespaces:
     """
     if state is State.NO_MODULES and namespaces:
         return OTHER_MEMORY
-    return then_prepare(command) if reboot else NEXT[state].format(command=command)
+    if reboot:
+        return then_prepare(command)
+    half = [one.dev for one in namespaces if one.is_half_made] if state in FILLED else []
+    return HALF_MADE.format(names=", ".join(half), command=command) if half else NEXT[state].format(command=command)
 
 
 def prepared(state: State, outcome: str, namespaces: Sequence[Namespace] = (), command: str = PREPARE) -> str:

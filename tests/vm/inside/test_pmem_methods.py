@@ -154,7 +154,8 @@ def test_what_others_put_there_stays(helper: PlainSession, policy: Path) -> None
     assert (refused.outcome, code_of(refused), refused.destroyed, refused.steps) == ("refused", codes.HELPER_POLICY_REFUSED, (), ())
     assert refused.fault is not None
     assert "label theirs" in refused.fault.description
-    assert f'devices_allow = ["{device}"]' in refused.fault.resolution
+    named = refused.fault.resolution.partition('devices_allow = ["')[2].partition('"')[0]
+    assert str(Path(named).resolve()) == device, "the node, or udev's link to it where there is one"
     assert len(listing().namespaces) == 2
     policy.write_text(f'devices_allow = ["{device}"]\ndevices_deny = ["{other}"]\n')
     policy.chmod(0o644)
