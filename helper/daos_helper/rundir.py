@@ -19,6 +19,8 @@ from daos_pbin.faults import Fault
 
 NOTE_LIMIT = 1024
 """Bytes of a note or a record."""
+NEW = ".new"
+"""Ends the name of a record that is being written."""
 
 
 class RunDirectory:
@@ -68,13 +70,13 @@ class RunDirectory:
 
     def write(self, name: str, text: bytes) -> None:
         """Write a record so that it is there whole or not at all."""
-        descriptor = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+        descriptor = os.open(name + NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
         try:
             os.write(descriptor, text)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(name + ".new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        os.rename(name + NEW, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         os.fsync(self._folder)
 
     def read(self, name: str) -> bytes | None:
@@ -90,7 +92,13 @@ class RunDirectory:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of all records that begin with the prefix."""
-        return sorted(name for name in os.listdir(self._folder) if name.startswith(prefix) and not name.endswith(".new"))
+        return sorted(name for name in os.listdir(self._folder) if name.startswith(prefix) and not name.endswith(NEW))
+
+    def tidy(self) -> None:
+        """Remove what writes left that were cut off; for a folder that only the caller writes to."""
+        for name in os.listdir(self._folder):
+            if name.endswith(NEW):
+                os.unlink(name, dir_fd=self._folder)
 
     def remove(self, name: str) -> None:
         """Forget a record; one that is not there is forgotten already."""

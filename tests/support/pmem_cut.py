@@ -4,10 +4,10 @@
     pmem_cut.py clear
     pmem_cut.py prepare|reset PER_SOCKET LINE before|after STATE HELPER...
 
-``clear`` makes the regions empty and prints them.  Otherwise HELPER is started and asked, and every line of its log is printed.  At
-number LINE it is stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun; with ``after``,
-which counts only lines about the work of a worker, once that has ended, so that it is done and the helper does not know it.  With LINE 0
-the request comes to its end, which is printed.  Starts fast: in an emulated machine each import counts.
+``clear`` makes the regions empty and prints them.  Otherwise HELPER is started and asked, and what its log announces is printed.  At
+number LINE of that it is stopped, and ``cut`` is printed: with ``before`` at once, so that what the line announces is not begun; with
+``after``, which counts only lines about the work of a worker, once that has ended, so that it is done and the helper does not know it.
+With LINE 0 the request comes to its end, which is printed.  Starts fast: in an emulated machine each import counts.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ CUT: Final = "cut"
 LOG: Final = "log "
 WORK: Final = ("/usr/bin/ndctl ", "ask the firmware ", "take back ", "unmount ")
 """What lines begin with that a worker follows."""
+ANNOUNCED: Final = (*WORK, "write down ", "make a namespace ", "destroy ")
+"""What lines begin with that something follows; the others are what ndctl says."""
 WORKER_S: Final = 60.0
 """Seconds to wait for a worker."""
 
@@ -93,7 +95,7 @@ class Cutter:
         """Take note of a line."""
         if not self.pid:
             return
-        if self._moment == "after" and not told.text.startswith(WORK):
+        if not told.text.startswith(WORK if self._moment == "after" else ANNOUNCED):
             return
         self._left -= 1
         if self._left == 0:

@@ -69,6 +69,15 @@ def test_a_record_is_kept_replaced_and_removed(context: Context) -> None:
     assert os.stat(context.state).st_mode & 0o777 == 0o700
 
 
+def test_a_record_whose_writing_was_cut_off_is_none_and_is_cleared_away(context: Context) -> None:
+    with pmem_record.opened(context, write=True) as records:
+        records.mark(LABEL)
+        os.rename(f"{context.state}/namespace-{LABEL}", f"{context.state}/namespace-{LABEL}.new")
+        assert not records.is_marked(Namespace("namespace0.0", CAPACITY, "raw", LABEL, enabled=False))
+    with pmem_record.opened(context, write=True):
+        assert os.listdir(context.state) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"{", b"[]", b'{"goals":{"0":"x"}}', b'{"goals":{"64":"%s"}}' % BOOT.encode(), b'{"filling":{"0":5}}', b'{"more":1}', b"[" * 999],

@@ -87,4 +87,6 @@ def opened(context: Context, *, write: bool = False) -> Iterator[Records]:
         yield Records(None)
         return
     with closing(RunDirectory(context.state)) as folder:
+        if write:
+            folder.tidy()
         yield Records(folder)
