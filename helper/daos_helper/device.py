@@ -61,7 +61,7 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         details = [text for text in (f"label {self.label}" if self.label else "", f"uuid {self.uuid}" if self.uuid else "") if text]
-        return f"{self.type} {self.usage}" + (f" ({', '.join(details)})" if details else "")
+        return " ".join(filter(None, (self.type, self.usage))) + (f" ({', '.join(details)})" if details else "")
 
 
 class Probed(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1100,6 +1100,10 @@ The message contains the exact line that would allow this one thing in addition 
 Read it before adding it: it is root's consent. A key that is there already is replaced, since the new line contains
 its old values. The file is read again whenever it has changed, so nothing has to be restarted. If you did not expect
 the request at all, look into the audit log for who made it.
+
+"Data without a signature" is what encryption, databases on raw devices, and 'wipefs -a' leave: bytes that no tool can
+name. If nobody needs them, 'blkdiscard -z DEVICE' as root empties the device, and no line is needed. It destroys
+everything on that device.
 """,
     2006: """
 Each step runs in a process of its own, and this one was ended by a signal. The helper itself and the other steps were

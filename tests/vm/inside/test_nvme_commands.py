@@ -21,7 +21,7 @@ from typing import cast
 import pytest
 from hostile import helper_processes
 from installed import Installation
-from vmlab.disks import cleaned
+from vmlab.disks import cleaned, empty
 from vmlab.spec import IOMMU
 from vmlab.waiting import until
 
@@ -170,7 +170,7 @@ def commands(all_of_it: Commands) -> Iterator[Commands]:
     """The commands; at the end everything is as it was."""
     until(is_whole, "all controllers are there")
     for path in PMEM:
-        tool("/usr/sbin/wipefs", "--all", path)
+        empty(path)
     yield all_of_it
     all_of_it.run("storage", "reset", "--force")
     (Path(all_of_it.installation.layout.localstatedir) / "lib/daos_server/format.json").unlink(missing_ok=True)

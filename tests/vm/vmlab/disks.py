@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
+
+EDGE = 1 << 20
+"""Bytes at each end, more than any signature needs."""
 
 
 @contextlib.contextmanager
@@ -15,6 +19,13 @@ def cleaned(*paths: str) -> Iterator[None]:
         yield
     finally:
         for path in paths:
-            subprocess.run(["/sbin/wipefs", "-a", "-q", path], check=True)
-            with open(path, "r+b") as disk:
-                disk.write(bytes(1 << 20))
+            empty(path)
+
+
+def empty(path: str) -> None:
+    """Leave nothing at either end of a disk."""
+    subprocess.run(["/sbin/wipefs", "-a", "-q", path], check=True)
+    with open(path, "r+b") as disk:
+        for start in (0, disk.seek(-EDGE, os.SEEK_END)):
+            disk.seek(start)
+            disk.write(bytes(EDGE))
