@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from daos_helper.accounts import Identity
-from daos_helper.device import LABEL
+from daos_helper.content import LABEL
 from daos_pbin.messages import Ramdisk
 
 Option = tuple[str, str | None]

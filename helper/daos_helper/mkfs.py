@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 
 from daos_bindings.linux import mounts
 from daos_helper.accounts import Identity
+from daos_helper.consent import mark_unfinished
+from daos_helper.content import probe
 from daos_helper.context import Context
-from daos_helper.device import Device, check_exclusive, mark_unfinished, probe, udev_lock
+from daos_helper.device import Device, check_exclusive, udev_lock
 from daos_helper.filesystems import MKFS
 from daos_helper.privileges import MAKE_EXT4
 from daos_helper.steps import Exit, Step, Work, perform

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from daos_bindings.nvme import admin, kernel
-from daos_helper import attach, device, mkfs, privileges, targets
+from daos_helper import attach, content, mkfs, privileges, targets
 from daos_helper.methods import (
     bdev,
     nvme_ask,
@@ -38,7 +38,7 @@ REQUESTS = STORAGE_REQUESTS | NVME_REQUESTS | PMEM_REQUESTS
 TABLE = STORAGE_TABLE | nvme_table.TABLE | pmem_table.TABLE
 WITHOUT_STEPS = {"HelperPolicy"}
 STEPS = (
-    attach, device, mkfs, targets, bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk,
+    attach, content, mkfs, targets, bdev, nvme_ask, nvme_bind, nvme_drivers, nvme_firmware, nvme_format, nvme_machine, nvme_spdk,
     pmem_firmware, pmem_machine, pmem_prepare,
 )  # fmt: skip
 

@@ -18,8 +18,8 @@ from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.nvme_controller import Namespace, NvmeController
 from daos_bindings.linux.pci import CLASS_NVME, CLASS_RAID, GroupMember, PciFunction, Scan
 from daos_helper.accounts import Identity
+from daos_helper.content import BLOBSTORE, UNKNOWN, Found, Probed
 from daos_helper.context import Context
-from daos_helper.device import BLOBSTORE, UNKNOWN, Found, Probed
 from daos_helper.methods import nvme_bind, nvme_firmware, nvme_records, nvme_restore, nvme_seen
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.policy import Policy, PolicyFile

@@ -11,18 +11,10 @@ from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import NETWORK_FILE_SYSTEMS, Mount
 from daos_helper import targets
 from daos_helper.attach import attach_ext4, inspect_ext4
+from daos_helper.consent import check_ours, check_signatures, forget_unfinished, is_unfinished
+from daos_helper.content import probe
 from daos_helper.context import Context
-from daos_helper.device import (
-    Device,
-    check_exclusive,
-    check_free,
-    check_ours,
-    check_signatures,
-    forget_unfinished,
-    is_unfinished,
-    opened,
-    probe,
-)
+from daos_helper.device import Device, check_exclusive, check_free, opened
 from daos_helper.filesystems import metadata_mkfs
 from daos_helper.methods.scm import UNFINISHED, require_ext4
 from daos_helper.mkfs import first_mount, make_ext4

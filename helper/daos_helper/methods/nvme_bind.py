@@ -19,8 +19,9 @@ from daos_bindings.linux.binding import Goal
 from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.driver_state import State
 from daos_bindings.linux.pci import PciFunction, Scan
+from daos_helper.content import HEAD, probe_all
 from daos_helper.context import Context
-from daos_helper.device import HEAD, Device, probe_all
+from daos_helper.device import Device
 from daos_helper.methods import bdev, nvme_drivers, nvme_records, nvme_seen
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.policy import names_function

@@ -18,8 +18,9 @@ from daos_bindings.linux.block import UsageTable
 from daos_bindings.linux.parallel import spread
 from daos_bindings.linux.pci import PciFunction, Scan
 from daos_bindings.nvme import wipe
+from daos_helper.content import HEAD, Probed, probe_all
 from daos_helper.context import Context
-from daos_helper.device import HEAD, Device, Probed, check_free, held_exclusively, probe_all, udev_lock
+from daos_helper.device import Device, check_free, held_exclusively, udev_lock
 from daos_helper.methods import nvme_ask, nvme_format_spdk, nvme_seen, nvme_spdk
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.privileges import WIPE_NAMESPACE

@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 
 from daos_bindings.linux.pci import PciFunction, Scan
+from daos_helper.content import Probed, probe_copies
 from daos_helper.context import Context
-from daos_helper.device import Probed, probe_copies
 from daos_helper.methods import nvme_machine as machine
 from daos_helper.methods import nvme_spdk
 from daos_helper.methods.nvme_spdk import CopiedController, CopiedNamespace

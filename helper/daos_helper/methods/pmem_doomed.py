@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
+from daos_helper.content import UNKNOWN, Probed, probe_all
 from daos_helper.context import Context
-from daos_helper.device import UNKNOWN, Device, Probed, check_exclusive, check_free, opened, probe_all
+from daos_helper.device import Device, check_exclusive, check_free, opened
 from daos_helper.methods import pmem_machine as machine
 from daos_helper.methods.pmem_record import Records
 from daos_helper.policy import device_number

@@ -10,19 +10,10 @@ from daos_bindings.linux.kernelfiles import printable
 from daos_bindings.linux.mounts import Mount
 from daos_helper import targets
 from daos_helper.attach import Attached, attach_ext4, attach_tmpfs
+from daos_helper.consent import check_ours, check_signatures, forget_unfinished, is_unfinished
+from daos_helper.content import Probed, probe
 from daos_helper.context import Context
-from daos_helper.device import (
-    Device,
-    Probed,
-    check_exclusive,
-    check_free,
-    check_ours,
-    check_signatures,
-    forget_unfinished,
-    is_unfinished,
-    opened,
-    probe,
-)
+from daos_helper.device import Device, check_exclusive, check_free, opened
 from daos_helper.filesystems import DAX, SCM_MOUNT_OPTIONS, Option, scm_mkfs, tmpfs_options
 from daos_helper.mkfs import first_mount, make_ext4
 from daos_helper.steps import Work
