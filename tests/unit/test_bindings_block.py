@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from daos_bindings.linux import block
+from daos_bindings.linux import block, kernelfiles
 from daos_bindings.linux.kernelfiles import MalformedError
 from daos_bindings.linux.mounts import Mount
 from daos_pbin.faults import Fault
@@ -174,6 +175,21 @@ def test_a_stack_leads_to_every_disk(sysfs: Sysfs) -> None:
     sysfs.disk("dm-0", "253:0", slaves=("md0",), label="luks")
     sysfs.disk("dm-1", "253:1", slaves=("dm-0",), label="vg-root")
     assert block.root_disks((mounted("253:1"),)) == {"dm-1", "dm-0", "md0", "sda", "sdb"}
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO, errno.ENOENT])
+def test_a_loop_device_that_goes_away_meanwhile_is_left_out(sysfs: Sysfs, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    sysfs.disk("loop0", "7:0")
+    sysfs.loop_file("loop0", "/dev/sda2")
+    read = kernelfiles.read
+
+    def reading(path: str, *, limit: int = kernelfiles.LIMIT) -> bytes:
+        if path.endswith("backing_file"):
+            raise OSError(number, "taken away")
+        return read(path, limit=limit)
+
+    monkeypatch.setattr(kernelfiles, "read", reading)
+    assert block.UsageTable(()).loops == ()
 
 
 def test_a_loop_file_leads_to_the_disk_it_is_on(sysfs: Sysfs) -> None:

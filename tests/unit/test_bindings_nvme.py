@@ -340,6 +340,15 @@ def test_a_drive_that_cannot_be_updated_is_not_tried(null: Handle) -> None:
         firmware.update(null, structures.identify_controller(controller()), bytes(4096))
 
 
+def test_larger_blocks_than_were_looked_at_are_not_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wipe, "block_bytes", lambda _descriptor: 8192)
+    path = tmp_path / "disk"
+    path.write_bytes(b"\xa5" * 8192)
+    with path.open("r+b") as file, pytest.raises(OSError, match="8192"):
+        wipe.wipe(file.fileno())
+    assert path.read_bytes() == b"\xa5" * 8192
+
+
 def test_what_is_no_block_device_is_not_wiped(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\xa5" * 8192)

@@ -83,6 +83,18 @@ def test_what_the_work_raises_is_raised_in_the_calling_thread() -> None:
         spread(COUNT, work, threads=4, seconds=None, done=lambda number, _result: pytest.fail(f"{number} is broken"))
 
 
+def test_one_that_fails_does_not_keep_the_others() -> None:
+    def work(number: int) -> int:
+        if number == 0:
+            raise OSError(number, "broken")
+        return number
+
+    found: list[int] = []
+    with pytest.raises(OSError, match="broken"):
+        spread(COUNT, work, threads=1, seconds=None, done=lambda number, _result: found.append(number))
+    assert found == list(range(1, COUNT))
+
+
 def test_what_is_not_finished_in_time_is_left() -> None:
     thaw = threading.Event()
     spread(1, lambda _number: thaw.wait(), threads=1, seconds=0.0, done=lambda number, _result: pytest.fail(f"{number} hangs"))

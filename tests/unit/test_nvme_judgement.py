@@ -22,6 +22,7 @@ from daos_helper.content import BLOBSTORE, UNKNOWN, Found, Probed
 from daos_helper.context import Context
 from daos_helper.methods import nvme_bind, nvme_firmware, nvme_records, nvme_restore, nvme_seen
 from daos_helper.methods import nvme_machine as machine
+from daos_helper.methods.nvme_bind import Candidate
 from daos_helper.policy import Policy, PolicyFile
 from daos_helper.rundir import RunDirectory
 from daos_helper.steps import Work
@@ -116,6 +117,26 @@ def test_what_nobody_can_look_into_is_taken_only_by_root_s_leave(made: MakeConte
     nvme_bind._check(one, request, Scan((one,), ()), UsageTable(()), ACCOUNT, made(devices_allow=(SSD,)))
     nvme_records.remember(SSD, NVME, made())
     nvme_bind._check(one, request, Scan((one,), ()), UsageTable(()), ACCOUNT, made())
+
+
+@pytest.mark.parametrize("change", ["driver", "namespace", "behind"])
+def test_what_changed_while_it_was_looked_at_is_left_alone(made: MakeContext, change: str) -> None:
+    space = Namespace("nvme0n1", "nvme0n1", 1, 1 << 30, 512)
+    one, other = function(), vmd("vmd")
+    judged = Scan((one, function("10000:01:00.0", vmd=VMD)), (other,))
+    now = {
+        "driver": Scan((function(driver="vfio-pci"), judged.controllers[1]), judged.vmds),
+        "namespace": Scan((function(controller=NvmeController("nvme0", 1, 2, "live", (space,))), judged.controllers[1]), judged.vmds),
+        "behind": Scan((*judged.controllers, function("10000:02:00.0", vmd=VMD)), judged.vmds),
+    }[change]
+    candidates = [Candidate(one, named=True), Candidate(other, named=True)]
+    nvme_bind._check_unchanged(candidates, judged, judged, made())
+    assert all(each.goes for each in candidates)
+    nvme_bind._check_unchanged(candidates, judged, now, made())
+    assert [each.goes for each in candidates] == [change == "behind", change != "behind"]
+    fault = candidates[change == "behind"].fault
+    assert fault is not None
+    assert (fault.code, "changed" in fault.description) == (codes.NVME_UNUSABLE, True)
 
 
 def test_an_ssd_in_the_place_of_one_on_record_is_another(made: MakeContext, tmp_path: Path) -> None:

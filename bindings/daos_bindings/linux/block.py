@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cached_property
 
 import msgspec
 
-from daos_bindings.linux import kernelfiles
+from daos_bindings.linux import attributes, kernelfiles
 from daos_bindings.linux import mounts as mount_table
+from daos_bindings.linux.attributes import GONE
 from daos_pbin import codes
 from daos_pbin.faults import Fault
 
@@ -130,8 +132,10 @@ def by_number(major: int, minor: int) -> BlockIdentity | None:
     """Describe the device of that number, or return ``None`` if the kernel has none."""
     try:
         return _describe(_target(f"{BY_NUMBER}/{major}:{minor}"))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
 
 
 def by_name(name: str) -> BlockIdentity | None:
@@ -140,8 +144,10 @@ def by_name(name: str) -> BlockIdentity | None:
         return None
     try:
         return _describe(_target(f"{BY_NAME}/{name}"))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
 
 
 def _target(link: str) -> str:
@@ -170,10 +176,7 @@ def _describe(directory: str) -> BlockIdentity:
 
 def _optional(path: str) -> str:
     """Read an attribute that not every device has."""
-    try:
-        return kernelfiles.text(path)
-    except FileNotFoundError:
-        return ""
+    return attributes.optional(path)
 
 
 def list_devices() -> tuple[BlockIdentity, ...]:
@@ -194,7 +197,8 @@ def usage(identity: BlockIdentity, table: UsageTable) -> tuple[Usage, ...]:
 
     A hold in another mount namespace or by a program does not show in sysfs: an ``O_EXCL`` open finds those.
 
-    :raises OSError: if sysfs cannot be read.
+    :raises OSError: if sysfs or /proc/swaps cannot be read.
+    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
     """
     if identity.is_partition:
         found: list[Usage] = []
@@ -217,17 +221,33 @@ def usage_of_disk(name: str, table: UsageTable) -> tuple[Usage, ...]:
 class UsageTable:
     """What is mounted, swapped on and behind loop devices, and what ``/`` depends on: read once, for any number of devices.
 
+    Each is read when it is first asked for, and not at all by who does not ask.
+
     :param mounts: of the whole mount namespace.
-    :raises OSError: if sysfs or /proc/swaps cannot be read.
-    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
     """
 
     def __init__(self, mounts: Iterable[Mount]) -> None:
-        listed = tuple(mounts)
-        self.mounts = tuple((name, mount.mount_point) for mount in listed for name in _devices_of(mount))
-        self.swaps = swap_devices()
-        self.loops = _loop_files()
-        self.roots = root_disks(listed)
+        self._mounts = tuple(mounts)
+
+    @cached_property
+    def mounts(self) -> tuple[tuple[str, str], ...]:
+        """Kernel name of each device that is mounted, and where."""
+        return tuple((name, mount.mount_point) for mount in self._mounts for name in _devices_of(mount))
+
+    @cached_property
+    def swaps(self) -> frozenset[str]:
+        """As ``swap_devices``."""
+        return swap_devices()
+
+    @cached_property
+    def loops(self) -> tuple[tuple[str, str], ...]:
+        """Each loop device whose file is a block device, and the kernel name of that."""
+        return tuple(_loop_files())
+
+    @cached_property
+    def roots(self) -> frozenset[str]:
+        """As ``root_disks``."""
+        return root_disks(self._mounts)
 
 
 def _collect(name: str, table: UsageTable, found: list[Usage], depth: int) -> None:
@@ -327,8 +347,10 @@ def _backing_file(loop: str) -> str:
     """Return the path of a loop device's file as the kernel has it; empty if it has none."""
     try:
         return os.fsdecode(kernelfiles.read(f"{WHOLE}/{loop}/loop/backing_file", limit=kernelfiles.CHUNK).removesuffix(b"\n"))
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if error.errno in GONE:
+            return ""
+        raise
 
 
 def _devices_of(mount: Mount) -> Sequence[str]:

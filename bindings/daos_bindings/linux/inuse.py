@@ -76,7 +76,8 @@ def of_function(function: PciFunction, scan: Scan, table: UsageTable) -> tuple[R
     driver does not have.  A plain open, even for writing, does not show.
 
     :param scan: that the function is from.
-    :raises OSError: if sysfs cannot be read.
+    :raises OSError: if sysfs or /proc/swaps cannot be read.
+    :raises MalformedError: if /proc/swaps is not as the kernel writes it.
     """
     found: list[Reason] = []
     for namespace in _namespaces(function, scan):

@@ -6,13 +6,13 @@ Load it before the fork: a worker that is confined cannot, and the import would 
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -20,8 +20,8 @@ STACK_BYTES = 512 * 1024
 """Of a thread: address space may be limited."""
 FEW = 2
 """Threads to begin with for work that computes as much as it waits: after a fork, each more makes all of them slower."""
-SLOW_S = 0.25
-"""Seconds without any result after which another thread is added."""
+SLOW_S = 1.0
+"""Seconds after which another thread is added, while there is work left."""
 
 
 def spread(
@@ -32,14 +32,14 @@ def spread(
     Who calls this must leave with ``os._exit`` soon, as workers do: threads that hang are never waited for.
 
     :param threads: how many at most; fewer, and none at all, if the system has no more.
-    :param first: how many to begin with, such as ``FEW``; 0 for all at once, as suits work that waits.  One is added whenever
-        nothing is finished for a while: a device that hangs must not stop the others.
+    :param first: how many to begin with, such as ``FEW``; 0 for all at once, as suits work that waits.  One is added every
+        ``SLOW_S``: devices that are slow, or hang, must not use up the time of the others.
     :param seconds: for all of it; None for as long as it takes.
     :param done: called with each result as it comes, in the calling thread.
-    :raises Exception: the first that ``work`` raises; the rest goes on unwatched.
+    :raises Exception: the first that ``work`` raises, once everything else is done.
     """
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[int, T | _Failed]] = queue.SimpleQueue()
     for number in range(count):
         waiting.put(number)
 
@@ -49,40 +49,43 @@ def spread(
                 number = waiting.get_nowait()
             except queue.Empty:
                 return
-            finished.put(_outcome(number, work, done))
+            finished.put((number, _outcome(number, work)))
 
     threading.stack_size(STACK_BYTES)
     most = min(threads, count)
     running = _start(serve, min(first or most, most))
     if not running:
         serve()
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    begun = time.monotonic()
+    deadline = math.inf if seconds is None else begun + seconds
+    another = begun + SLOW_S
+    failed: list[BaseException] = []
     told = 0
-    while told < count:
-        left = deadline - time.monotonic()
-        wait = min(left, SLOW_S if running < most else threading.TIMEOUT_MAX)
-        try:
-            tell = finished.get(timeout=max(0.0, wait))
-        except queue.Empty:
-            if wait == left:
-                return
+    while told < count and (now := time.monotonic()) < deadline:
+        if now >= another and running < most:
             running += _start(serve, 1)
-            continue
-        told += 1
-        tell()
+            another = now + SLOW_S
+        wake = min(deadline, another if running < most else math.inf)
+        with contextlib.suppress(queue.Empty):
+            number, outcome = finished.get(timeout=min(max(0.0, wake - now), threading.TIMEOUT_MAX))
+            told += 1
+            if isinstance(outcome, _Failed):
+                failed.append(outcome.error)
+            else:
+                done(number, outcome)
+    if failed:
+        raise failed[0]
 
 
-def _outcome(number: int, work: Callable[[int], T], done: Callable[[int, T], None]) -> Callable[[], None]:
-    """Do the work; return what the calling thread is to do with what came of it."""
+class _Failed(NamedTuple):
+    error: BaseException
+
+
+def _outcome(number: int, work: Callable[[int], T]) -> T | _Failed:
     try:
-        value = work(number)
-    except Exception as error:  # raised where somebody hears it
-        return functools.partial(_fail, error)
-    return functools.partial(done, number, value)
-
-
-def _fail(error: Exception) -> NoReturn:
-    raise error
+        return work(number)
+    except BaseException as error:  # raised where somebody hears it
+        return _Failed(error)
 
 
 def _start(serve: Callable[[], None], count: int) -> int:

@@ -58,9 +58,12 @@ def wipe(fd: int) -> int:
     """Write zeros over the beginning of a namespace, read them back, and return how many bytes that were.
 
     :param fd: its block device, opened with ``OPEN_FLAGS``.
-    :raises OSError: if it cannot be written or read; ``EIO`` if what is read is not what was written.
+    :raises OSError: if it cannot be written or read; ``EINVAL`` if its blocks are larger than what was looked at before;
+        ``EIO`` if what is read is not what was written.
     """
-    length = max(WIPED_BYTES, block_bytes(fd))
+    length = WIPED_BYTES
+    if block_bytes(fd) > length:
+        raise OSError(errno.EINVAL, f"its blocks have {block_bytes(fd)} bytes, and only {length} may be wiped")
     # Memory of its own pages: without the page cache the kernel takes only aligned addresses.
     with mmap.mmap(-1, length) as zeros, mmap.mmap(-1, length) as found:
         if os.pwrite(fd, zeros, 0) != length:

@@ -74,7 +74,9 @@ def _compare(namespace: object, queue: Queue, copies: Copies, copied: Copied | N
 def _wipe_one(namespace: object, queue: Queue) -> Task[None]:
     queue.need()
     block, wire = namespaces.block_of("Write", namespace)
-    blocks = range(max(WIPED_BYTES // block, 1))
+    if block > WIPED_BYTES:
+        raise AdminError("Write", number=errno.EINVAL)  # more would be wiped than was looked at
+    blocks = range(WIPED_BYTES // block)
     length = len(blocks) * wire
     yield from namespaces.write(namespace, queue, blocks, bytes(length))
     if any((yield from namespaces.read(namespace, queue, blocks, FILL * length))):

@@ -85,7 +85,9 @@ def bind(request: BdevBind, context: Context) -> Work[BdevBindResult]:
     scan = yield from _look(candidates, scan, context)
     for start in range(0, len(candidates), nvme_drivers.BATCH):
         yield from _judge(candidates[start : start + nvme_drivers.BATCH], request, scan, owner[0], context)
-    _check_groups(candidates, request.driver, scan, context)
+    now = machine.read()
+    _check_unchanged(candidates, scan, now, context)
+    _check_groups(candidates, request.driver, now, context)
     rows += (one.row() for one in candidates if not one.goes)
     moved = yield from _move([one.function for one in candidates if one.goes], request.driver, context)
     if request.driver == VFIO:
@@ -202,6 +204,25 @@ def _check(function: PciFunction, request: BdevBind, scan: Scan, table: UsageTab
         machine.check_unused(function, scan, table, context)
     else:
         raise machine.unusable(function, f"the driver {function.driver} has it", "find out who needs it, and unbind it from that driver")
+
+
+def _check_unchanged(candidates: Sequence[Candidate], judged: Scan, now: Scan, context: Context) -> None:
+    """Refuse what is not any more what was judged, and go on with what is to be seen now.  (Moving finds what is gone.)"""
+    for one in candidates:
+        found = now.find(one.function.kernel)
+        if found is None or not one.goes:
+            continue
+        whole = not machine.is_named(one.function, context)
+        if _judged_by(found, now, whole=whole) != _judged_by(one.function, judged, whole=whole):
+            one.fault = machine.unusable(one.function, "it changed while it was looked at", "run the command again")
+        one.function = found
+
+
+def _judged_by(function: PciFunction, scan: Scan, *, whole: bool) -> list[object]:
+    """Return what a controller, or what is behind a VMD, was judged by: its driver and, where somebody looked, its namespaces."""
+    functions = (function, *scan.behind(function))
+    namespaces = [one.controller.namespaces for one in functions if whole and one.controller is not None]
+    return [*((one.kernel, one.driver, one.iommu_group) for one in functions), *namespaces]
 
 
 def _check_groups(candidates: Sequence[Candidate], driver: str, scan: Scan, context: Context) -> None:
