@@ -344,7 +344,7 @@ SPDK_VFIO: Final = Row(
     frozenset({"CAP_DAC_OVERRIDE", "CAP_IPC_LOCK"}),
     ("a memory file for copies of namespaces",),
     ("BdevScan", "BdevFormat"),
-    "SPDK opens hugepage files and /dev/vfio/GROUP, which belong to the target user, hence DAC_OVERRIDE; it pins the memory "
+    "SPDK opens /dev/vfio/GROUP, which belongs to the target user, hence DAC_OVERRIDE; it pins the memory "
     "that drives write to, hence IPC_LOCK; DPDK starts a thread for its interrupts (docs/spdk.md tells what was tried with less)",
     paths=SPDK_VFIO_PATHS,
     calls="SPDK",
